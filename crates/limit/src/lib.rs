@@ -1,0 +1,1 @@
+//! May this caller proceed now, and if not, when.

@@ -1,0 +1,1 @@
+//! Carries one exchange to an upstream and watches its body to the end.

@@ -1,0 +1,1 @@
+//! Which route serves this host, method and path, and which path the upstream will see.

@@ -1,0 +1,1 @@
+//! Scripted upstreams, raw clients and a running weir, for tests only.
