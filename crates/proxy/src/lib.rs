@@ -1,1 +1,3 @@
 //! Carries one exchange to an upstream and watches its body to the end.
+
+pub mod settings;

@@ -1,0 +1,197 @@
+//! The configuration as ready objects: nothing here can be wrong any more, and nothing here is text that still needs a meaning.
+//! The binary turns a `Plan` into a running gateway; reload makes a new one.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use weir_auth::{Login, Verifier};
+use weir_limit::{Algorithm, KeySource, Quota};
+use weir_meter::log;
+use weir_proxy::settings::{StreamPolicy, Timeouts, Upstream};
+use weir_route::{Rewrite, Table};
+
+/// Everything `weir run` needs to know.
+#[derive(Debug)]
+pub struct Plan {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The `service` field of every log line. Key `service`, default `weir`.
+    pub service: String,
+    /// Worker threads; `None`: one per CPU after the cgroup quota. Key `workers`.
+    pub workers: Option<NonZeroUsize>,
+    /// Where clients connect. At least one.
+    pub listeners: Vec<Listener>,
+    /// The operator's own address. Table `[admin]`; absent: 127.0.0.1:9901; `admin = false`-like switch: `[admin] enabled = false` gives `None`.
+    pub admin: Option<Admin>,
+    /// The access log. Table `[log]`.
+    pub log: Log,
+    /// How a stop goes. Table `[drain]`.
+    pub drain: Drain,
+    /// Clocks and caps of client connections. Table `[client]`.
+    pub client: Client,
+    /// In the order of the file; a route's `Action::Proxy` indexes it.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of the file; a route's `auth` indexes it.
+    pub auth: Vec<Auth>,
+    /// In the order of the file; a route's `limits` index it.
+    pub limits: Vec<Limit>,
+    /// In the order of the file; `table` answers with indices of it.
+    pub routes: Vec<Route>,
+    /// Which route serves a request.
+    pub table: Table,
+    /// Model names that may stand in metric labels; others count as `other`. Key `models`.
+    pub models: Vec<String>,
+}
+
+/// One `[[listen]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where to bind; port 0 takes any free one.
+    pub address: SocketAddr,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where to bind.
+    pub address: SocketAddr,
+    /// Who may ask; empty: loopback only.
+    pub allow: Vec<IpNet>,
+}
+
+/// `[log]`: `format = "json" | "text"`, `to = "stdout"` or a file's path, `roll_at = "10MB"`, `keep = 8`, `level`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// JSON for machines, text for people.
+    pub format: log::Format,
+    /// Standard output, or a file rolled at a size.
+    pub to: log::Target,
+    /// The least level of weir's own messages (not of the access log): error, warn, info, debug, trace.
+    pub level: String,
+}
+
+/// `[drain]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long `/readyz` already fails while connections are still accepted. Key `delay`, default 0.
+    pub delay: Duration,
+    /// How long exchanges may then still run. Key `deadline`, default 30 s.
+    pub deadline: Duration,
+}
+
+/// `[client]`: the clocks of a client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// For the whole head of a request. Key `head`, default 10 s.
+    pub head: Duration,
+    /// How long a connection may wait between requests. Key `keep_alive`, default 75 s.
+    pub keep_alive: Duration,
+    /// The longest gap between two pieces of a request body. Key `body_idle`, default 60 s.
+    pub body_idle: Duration,
+}
+
+/// `[auth.NAME]`
+#[derive(Debug)]
+pub struct Auth {
+    /// The name in the file.
+    pub name: String,
+    /// Who decides.
+    pub verifier: Arc<Verifier>,
+    /// Where browsers without a session are sent. Key `login`.
+    pub login: Option<Login>,
+    /// Origins beside our own that may send unsafe requests with the cookie. Key `trusted_origins`.
+    pub trusted_origins: Vec<String>,
+}
+
+/// `[limit.NAME]`: either `rate` (with `algorithm`, `burst`) or `streams`.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// The name in the file, and in the RateLimit headers.
+    pub name: String,
+    /// Whose counter it is. Key `by`.
+    pub by: KeySource,
+    /// What is counted.
+    pub kind: LimitKind,
+}
+
+/// What a limit counts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LimitKind {
+    /// `rate = "100/60s"`, `algorithm = "gcra" | "window"`, `burst = N` (gcra only).
+    Rate(Quota, Algorithm),
+    /// `streams = N`: concurrent streams.
+    Streams(NonZeroU32),
+}
+
+/// One `[[route]]`.
+#[derive(Debug)]
+pub struct Route {
+    /// Key `name`, default its `path`: the `route` label.
+    pub name: String,
+    /// The path pattern as written.
+    pub path: String,
+    /// What serves it.
+    pub action: Action,
+    /// Index into `Plan::auth`.
+    pub auth: Option<usize>,
+    /// Indices into `Plan::limits`, in order.
+    pub limits: Vec<usize>,
+    /// The most bytes of a request body. Key `max_body` (route, or top level as the default); default 10 MB.
+    pub max_body: u64,
+    /// Whether exchanges stand in the access log. Key `log`, default true.
+    pub log: bool,
+    /// Headers set on every answer of this route, refusals too. Table `headers = { "X-Frame-Options" = "DENY" }`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What serves a route.
+#[derive(Debug)]
+pub enum Action {
+    /// `to = "NAME"`, `strip`, `rewrite`, `stream = true | { always, comment, error_event, on_disconnect = "cancel" | "drain", drain_time, drain_bytes }`, `timeout = {…}`.
+    Proxy {
+        /// Index into `Plan::upstreams`.
+        upstream: usize,
+        /// From the client's path to the upstream's.
+        rewrite: Rewrite,
+        /// What is asked of its streams.
+        stream: StreamPolicy,
+        /// The upstream's clocks, or the route's own where it sets them.
+        timeout: Timeouts,
+    },
+    /// `files = { root, fallback, cache_control }`, with `strip` (default: the literal part of `path` before its wildcard).
+    Files {
+        /// The folder.
+        root: PathBuf,
+        /// Served with 200 when nothing matches, relative to `root`; `.html` is tried first in any case.
+        fallback: Option<String>,
+        /// `Cache-Control` of what is served.
+        cache_control: Option<HeaderValue>,
+        /// From the client's path to the file's.
+        rewrite: Rewrite,
+    },
+    /// `serve = "health" | "metrics" | "status"`, with `allow = [CIDR…]` for metrics and status (empty: loopback only; health: everyone).
+    Serve {
+        /// Which page.
+        page: Page,
+        /// Who may ask.
+        allow: Vec<IpNet>,
+    },
+}
+
+/// A page of weir's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Whether the upstreams are well: JSON, 200 or 503.
+    Health,
+    /// The Prometheus text format.
+    Metrics,
+    /// What runs, as JSON.
+    Status,
+}
