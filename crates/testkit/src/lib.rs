@@ -1,1 +1,20 @@
-//! Scripted upstreams, raw clients and a running weir, for tests only.
+//! What the tests of the running gateway are made of: an upstream that does exactly what a test says, a client that sees every
+//! byte, and the real binary as a child process. Everything here speaks raw HTTP/1.1 on sockets and shares no line with the
+//! proxy, so that a mistake in the proxy's library cannot hide itself. What must come true is left to the tests.
+
+pub mod body;
+pub mod client;
+pub mod clock;
+pub mod head;
+pub mod metrics;
+pub mod process;
+pub mod skip;
+pub mod sockets;
+pub mod upstream;
+
+pub use client::{Answer, Client, End};
+pub use clock::{PATIENCE, eventually, within};
+pub use head::Head;
+pub use metrics::Metrics;
+pub use process::{Run, Weir};
+pub use upstream::{Exchange, Gone, Upstream};

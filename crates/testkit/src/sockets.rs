@@ -1,0 +1,84 @@
+//! What a test does to a socket beside reading and writing: closing it with a reset, letting the last bytes and the FIN leave
+//! in one segment, and asking the kernel what it holds. The questions are answered from `/proc`, so on Linux only.
+
+use std::{fs, io, net::SocketAddr, time::Duration};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// Makes the close that follows a reset: what was not sent is thrown away and the peer gets RST instead of FIN.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // An error means that the peer has already gone, and then there is nobody to reset.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Holds back what is written until the connection closes, so that it leaves in the FIN's own segment.
+pub(crate) fn hold_back(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_cork(true)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+    Ok(())
+}
+
+/// A client's side of a connection, as the kernel sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes that we wrote and that the peer's kernel has not yet taken.
+    pub unsent: u64,
+    /// Bytes that the peer's kernel took and its program has not read.
+    pub unread: u64,
+}
+
+/// What the two kernels' ends of the connection between `ours` and `theirs` hold; `None` when it is no longer there.
+#[must_use]
+pub fn held(ours: SocketAddr, theirs: SocketAddr) -> Option<Held> {
+    let sockets = table();
+    let unsent = sockets.iter().find(|socket| socket.is(ours, theirs))?.tx;
+    let unread = sockets.iter().find(|socket| socket.is(theirs, ours))?.rx;
+    Some(Held { unsent, unread })
+}
+
+/// How many file descriptors a process has open.
+///
+/// # Panics
+/// Where there is no `/proc/PID/fd`.
+#[must_use]
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("a process with /proc/PID/fd")
+        .count()
+}
+
+struct Socket {
+    local: u16,
+    remote: u16,
+    tx: u64,
+    rx: u64,
+}
+
+impl Socket {
+    fn is(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        // Everything here is on loopback, where a pair of ports names a connection.
+        self.local == local.port() && self.remote == remote.port()
+    }
+}
+
+/// `/proc/net/tcp` as far as it matters here (proc_net_tcp(5): hexadecimal `address:port` twice, state, `tx_queue:rx_queue`).
+fn table() -> Vec<Socket> {
+    let text = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    text.lines().skip(1).filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<Socket> {
+    let mut fields = line.split_whitespace().skip(1);
+    let mut port = || u16::from_str_radix(fields.next()?.split_once(':')?.1, 16).ok();
+    let (local, remote) = (port()?, port()?);
+    let (tx, rx) = fields.nth(1)?.split_once(':')?;
+    Some(Socket {
+        local,
+        remote,
+        tx: u64::from_str_radix(tx, 16).ok()?,
+        rx: u64::from_str_radix(rx, 16).ok()?,
+    })
+}
