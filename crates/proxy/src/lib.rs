@@ -1,3 +1,26 @@
-//! Carries one exchange to an upstream and watches its body to the end.
+//! Carries one exchange to an upstream and watches its body to the end: pools, balancing, health, headers of both directions, streams.
+//!
+//! In: a request decided upon (route, caller, admission are others' business). Out: an answer whose body keeps the stream's promises and
+//! reports once what happened, to an [`summary::Observer`]; counting and logging are others' business too.
 
+pub mod downstream;
+pub mod error;
+pub mod health;
+pub mod inbound;
+pub mod outbound;
+pub mod pool;
+pub mod send;
 pub mod settings;
+pub mod summary;
+pub mod upstream;
+
+mod account;
+mod clocks;
+mod connect;
+mod drain;
+mod hop;
+mod lease;
+mod source;
+mod watched;
+
+pub use watched::{Body, Exchange};

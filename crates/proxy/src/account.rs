@@ -1,0 +1,179 @@
+//! What a body's bytes say while they pass: counts, times, events, and whether weir may put words of its own here.
+//! Tells the observer as it happens and closes with one summary. Never changes a byte.
+
+use std::fmt;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use weir_llm::{Dialect, End, Media, Tap};
+
+use crate::{
+    inbound::Kind,
+    summary::{Observer, Outcome, StreamSummary, Summary},
+};
+
+/// Sent to the client to show that the line is alive; a comment by the rules of server-sent events, so no page sees it.
+const COMMENT: &[u8] = b": weir\n\n";
+
+/// See the module.
+pub(crate) struct Account {
+    /// Taken when the account is closed, so that it is told once.
+    observer: Option<Box<dyn Observer>>,
+    started: Instant,
+    bytes: u64,
+    first_byte: Option<std::time::Duration>,
+    stream: Option<Stream>,
+}
+
+struct Stream {
+    /// `None`: counted by piece, because its bytes are no events, or may not be read (encoded, or of a declared length).
+    tap: Option<Tap>,
+    /// Pieces count as events: a stream that has no events of its own.
+    by_piece: bool,
+    last_event: Option<Instant>,
+    named: bool,
+    summary: StreamSummary,
+}
+
+impl Account {
+    pub(crate) fn open(observer: Box<dyn Observer>, started: Instant, kind: Option<Kind>) -> Self {
+        let stream = kind.filter(|kind| kind.stream).map(|kind| Stream {
+            tap: kind.injectable.then(|| Tap::new(kind.media)),
+            by_piece: kind.media == Media::Other,
+            last_event: None,
+            named: false,
+            summary: StreamSummary::default(),
+        });
+        Self {
+            observer: Some(observer),
+            started,
+            bytes: 0,
+            first_byte: None,
+            stream,
+        }
+    }
+
+    /// A piece of the body passed; says how many events it completed.
+    pub(crate) fn passed(&mut self, data: &[u8]) -> u32 {
+        self.bytes += data.len() as u64;
+        if self.first_byte.is_some() && self.stream.is_none() {
+            return 0;
+        }
+        let Some(observer) = self.observer.as_deref_mut() else {
+            return 0;
+        };
+        let now = Instant::now();
+        if self.first_byte.is_none() {
+            let after = now - self.started;
+            self.first_byte = Some(after);
+            observer.first_byte(after);
+        }
+        match &mut self.stream {
+            Some(stream) => stream.passed(data, now, self.started, observer),
+            None => 0,
+        }
+    }
+
+    /// A comment, if one may stand here.
+    pub(crate) fn comment(&mut self) -> Option<Bytes> {
+        self.at_boundary().then(|| {
+            self.bytes += COMMENT.len() as u64;
+            Bytes::from_static(COMMENT)
+        })
+    }
+
+    /// The error event of the stream's own dialect, if one may stand here.
+    pub(crate) fn last_words(&mut self, outcome: Outcome) -> Option<Bytes> {
+        let tap = self.stream.as_ref()?.tap.as_ref()?;
+        // After the dialect's own end an error would contradict what the page was already told.
+        if !tap.at_boundary() || tap.end().is_some() {
+            return None;
+        }
+        let words = weir_llm::error_event(tap.dialect(), outcome.as_str(), outcome.message());
+        self.bytes += words.len() as u64;
+        Some(words)
+    }
+
+    /// The dialect is known to end with a terminal event, and none was seen.
+    pub(crate) fn lacks_its_end(&self) -> bool {
+        let tap = self.stream.as_ref().and_then(|stream| stream.tap.as_ref());
+        tap.is_some_and(|tap| tap.dialect() != Dialect::Unknown && tap.end().is_none())
+    }
+
+    /// Tells the observer how it ended; a second call says nothing.
+    pub(crate) fn close(&mut self, outcome: Outcome) {
+        let Some(mut observer) = self.observer.take() else {
+            return;
+        };
+        observer.done(Summary {
+            outcome,
+            bytes: self.bytes,
+            first_byte: self.first_byte,
+            stream: self.stream.take().map(Stream::close),
+        });
+    }
+
+    fn at_boundary(&self) -> bool {
+        let tap = self.stream.as_ref().and_then(|stream| stream.tap.as_ref());
+        tap.is_some_and(Tap::at_boundary)
+    }
+}
+
+impl Stream {
+    fn passed(
+        &mut self,
+        data: &[u8],
+        now: Instant,
+        started: Instant,
+        observer: &mut dyn Observer,
+    ) -> u32 {
+        let events = match &mut self.tap {
+            Some(tap) => tap.feed(data).events,
+            None => u32::from(self.by_piece),
+        };
+        if let Some(id) = self
+            .tap
+            .as_ref()
+            .and_then(Tap::conversation)
+            .filter(|_| !self.named)
+        {
+            self.named = true;
+            observer.conversation(id);
+        }
+        if events == 0 {
+            return 0;
+        }
+        self.summary.events += u64::from(events);
+        match self.last_event.replace(now) {
+            None => {
+                let after = now - started;
+                self.summary.first_event = Some(after);
+                observer.first_event(after);
+            }
+            // Several events in one piece came together: one gap, not a row of zeros that would hide the real ones.
+            Some(before) => {
+                let gap = now - before;
+                self.summary.max_gap = self.summary.max_gap.max(Some(gap));
+                observer.gap(gap);
+            }
+        }
+        events
+    }
+
+    fn close(self) -> StreamSummary {
+        let mut summary = self.summary;
+        if let Some(tap) = self.tap {
+            summary.dialect = Some(tap.dialect()).filter(|dialect| *dialect != Dialect::Unknown);
+            summary.usage = tap.usage().to_vec();
+            summary.conversation = tap.conversation().map(str::to_owned);
+            summary.run_failed = tap.end() == Some(End::Failed);
+        }
+        summary
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({} bytes)", self.bytes)
+    }
+}

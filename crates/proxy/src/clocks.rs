@@ -1,0 +1,208 @@
+//! The clocks of an answer's body: the gap between two pieces, the first event, the whole, and the keep-alive comment.
+//! One timer serves them all and is armed lazily: a piece that passes only notes the time, and the timer looks again when it fires.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{settings::Timeouts, summary::Outcome};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Clocks {
+    idle: Duration,
+    comment_every: Option<Duration>,
+    first_event: Option<Instant>,
+    total: Option<Instant>,
+    /// Since when the upstream is waited for. Not since the last piece: while a slow client holds the body back nobody asks the upstream.
+    waiting: Option<Instant>,
+    /// When something was last said to the client.
+    said: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// For a comment.
+    Comment,
+    /// For the end, and why.
+    Limit(Outcome),
+}
+
+impl Clocks {
+    pub(crate) fn start(
+        timeouts: &Timeouts,
+        stream: bool,
+        comment_every: Option<Duration>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            idle: timeouts.idle,
+            comment_every,
+            first_event: timeouts
+                .first_event
+                .filter(|_| stream)
+                .map(|first| now + first),
+            total: timeouts.total.map(|total| now + total),
+            waiting: None,
+            said: now,
+            timer: None,
+        }
+    }
+
+    /// A piece passed; `event`: one was completed by it.
+    pub(crate) fn passed(&mut self, event: bool) {
+        self.waiting = None;
+        if event {
+            self.first_event = None;
+        }
+        if self.comment_every.is_some() {
+            self.said = Instant::now();
+        }
+    }
+
+    /// The upstream has nothing: waits for whichever clock is first.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let now = Instant::now();
+        self.waiting.get_or_insert(now);
+        loop {
+            let (at, what) = self.next(now);
+            if at <= now {
+                if what == Expired::Comment {
+                    self.said = now;
+                }
+                return Poll::Ready(what);
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            // A timer set too early only looks again; one set too late would miss.
+            if timer.deadline() > at || timer.is_elapsed() {
+                timer.as_mut().reset(at);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= at {
+                if what == Expired::Comment {
+                    self.said = Instant::now();
+                }
+                return Poll::Ready(what);
+            }
+        }
+    }
+
+    fn next(&self, now: Instant) -> (Instant, Expired) {
+        let idle = (
+            self.waiting.unwrap_or(now) + self.idle,
+            Expired::Limit(Outcome::Idle),
+        );
+        let first = self
+            .first_event
+            .map(|at| (at, Expired::Limit(Outcome::FirstEvent)));
+        let total = self.total.map(|at| (at, Expired::Limit(Outcome::Total)));
+        let comment = self
+            .comment_every
+            .map(|every| (self.said + every, Expired::Comment));
+        // An end comes before a comment due at the same time.
+        [first, total, comment]
+            .into_iter()
+            .flatten()
+            .fold(
+                idle,
+                |soonest, other| if other.0 < soonest.0 { other } else { soonest },
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn timeouts() -> Timeouts {
+        Timeouts {
+            idle: Duration::from_secs(10),
+            ..Timeouts::default()
+        }
+    }
+
+    async fn expiry(clocks: &mut Clocks) -> (Expired, Duration) {
+        let began = Instant::now();
+        let expired = poll_fn(|cx| clocks.poll(cx)).await;
+        (expired, Duration::from_secs(began.elapsed().as_secs()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gap_is_counted_from_the_wait_and_not_from_the_last_piece() {
+        let mut clocks = Clocks::start(&timeouts(), true, None);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Limit(Outcome::Idle), Duration::from_secs(10))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_starts_the_gap_anew() {
+        let mut clocks = Clocks::start(&timeouts(), true, None);
+        for _ in 0..5 {
+            tokio::select! {
+                _ = expiry(&mut clocks) => panic!("no clock may fire"),
+                () = tokio::time::sleep(Duration::from_secs(9)) => {}
+            }
+            clocks.passed(false);
+        }
+        assert_eq!(expiry(&mut clocks).await.0, Expired::Limit(Outcome::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn comments_come_in_silence_and_do_not_put_off_the_end() {
+        let mut clocks = Clocks::start(&timeouts(), true, Some(Duration::from_secs(4)));
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Comment, Duration::from_secs(4))
+        );
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Comment, Duration::from_secs(4))
+        );
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Limit(Outcome::Idle), Duration::from_secs(2))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_event_has_a_clock_of_its_own() {
+        let first = Timeouts {
+            first_event: Some(Duration::from_secs(3)),
+            ..timeouts()
+        };
+        let mut clocks = Clocks::start(&first, true, None);
+        clocks.passed(false);
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Limit(Outcome::FirstEvent), Duration::from_secs(3))
+        );
+        let mut clocks = Clocks::start(&first, true, None);
+        clocks.passed(true);
+        assert_eq!(expiry(&mut clocks).await.0, Expired::Limit(Outcome::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_has_one_too() {
+        let total = Timeouts {
+            total: Some(Duration::from_secs(5)),
+            ..timeouts()
+        };
+        let mut clocks = Clocks::start(&total, false, None);
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Limit(Outcome::Total), Duration::from_secs(5))
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! Opens a connection to a server and hands it to hyper's HTTP/1.1 client: the only place that resolves names and dials.
+
+use std::{io, net::SocketAddr};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::{lease::Connection, settings::Server};
+
+/// The longest answer head taken from an upstream, in bytes; the read buffer grows up to it. More is refused as invalid.
+const MAX_HEAD: usize = 64 * 1024;
+
+pub(crate) async fn open(server: &Server) -> io::Result<Connection> {
+    let stream = dial(server).await?;
+    let (send, driver) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let driver = tokio::spawn(async move {
+        // What goes wrong here reaches the exchange through its own future or body; an idle connection's end is nobody's news.
+        let _ = driver.await;
+    });
+    Ok(Connection { send, driver })
+}
+
+/// A plain TCP connection, for health checks too.
+pub(crate) async fn dial(server: &Server) -> io::Result<TcpStream> {
+    let stream = match server {
+        Server::Address(address) => TcpStream::connect(address).await?,
+        Server::Name { host, port } => by_name(host, *port).await?,
+    };
+    // Nagle holds a small request or a streamed piece back for up to 40 ms.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Tries each address the name stands for, in the resolver's order; the last error speaks for all.
+async fn by_name(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut error = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => error = failed,
+        }
+    }
+    Err(error)
+}

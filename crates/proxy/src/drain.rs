@@ -1,0 +1,43 @@
+//! Reads an abandoned answer to its end, for an upstream that a broken-off request harms. Bounded in time, in bytes and in number.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Buf;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::lease::Lease;
+
+/// At most so many answers are read to their end at a time, over the whole process; the next one is cancelled instead.
+const MOST: usize = 1024;
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes the answer over: the one thing that may outlive its exchange.
+pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64) {
+    if RUNNING.fetch_add(1, Relaxed) >= MOST {
+        RUNNING.fetch_sub(1, Relaxed);
+        return;
+    }
+    tokio::spawn(async move {
+        let to_the_end = async {
+            let mut left = bytes;
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return false };
+                let size = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                let Some(rest) = left.checked_sub(size) else {
+                    return false;
+                };
+                left = rest;
+            }
+            true
+        };
+        if timeout(time, to_the_end).await == Ok(true) {
+            lease.release();
+        }
+        RUNNING.fetch_sub(1, Relaxed);
+    });
+}

@@ -1,0 +1,87 @@
+//! What can go wrong between a client and an upstream: whose fault it is, and at which step. Turning it into a status is the binary's.
+
+use thiserror::Error;
+
+use crate::summary::Outcome;
+
+/// Why a body broke.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The request body is larger than the route allows.
+    #[error("the request body is larger than allowed")]
+    TooLarge,
+    /// The client stopped sending in the middle of its body.
+    #[error("the client stopped sending its body")]
+    ClientStalled,
+    /// The client broke off or broke the framing of its body.
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    /// The upstream broke off or broke the framing of its answer.
+    #[error("the upstream's answer broke off")]
+    Upstream(#[source] hyper::Error),
+    /// A file could not be read to its end.
+    #[error("a file could not be read to its end")]
+    File(#[source] std::io::Error),
+    /// weir ended the answer; the outcome says why.
+    #[error("the answer was ended: {}", .0.as_str())]
+    Ended(Outcome),
+}
+
+/// Why no answer came from an upstream.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// Every server is down by its health checks.
+    #[error("no server of the upstream is healthy")]
+    NoHealthyServer,
+    /// No server took a connection.
+    #[error("no server of the upstream could be reached")]
+    Connect(#[source] std::io::Error),
+    /// The connect clock ran out on the last server tried.
+    #[error("connecting to the upstream took too long")]
+    ConnectTimeout,
+    /// The answer's head did not come in time.
+    #[error("the upstream's answer did not begin in time")]
+    HeadersTimeout,
+    /// The connection died or spoke nonsense before a whole head had come.
+    #[error("the upstream gave no valid answer")]
+    Failed(#[source] hyper::Error),
+    /// The upstream answered 101 to a request that asked for no upgrade.
+    #[error("the upstream switched protocols without being asked")]
+    UnexpectedUpgrade,
+    /// The client's own body broke while it was being sent.
+    #[error("the request body could not be forwarded")]
+    RequestBody(#[source] BodyFault),
+}
+
+/// The client's share of a [`BodyError`].
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum BodyFault {
+    /// Larger than the route allows.
+    #[error("larger than allowed")]
+    TooLarge,
+    /// It stopped coming.
+    #[error("it stopped coming")]
+    Stalled,
+    /// It broke off or was badly framed.
+    #[error("broken off or badly framed")]
+    Broken,
+}
+
+impl BodyFault {
+    /// The client's fault behind an error of hyper's client, if there is one in its chain.
+    pub(crate) fn behind(error: &hyper::Error) -> Option<Self> {
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<BodyError>() {
+                Some(BodyError::TooLarge) => return Some(Self::TooLarge),
+                Some(BodyError::ClientStalled) => return Some(Self::Stalled),
+                Some(BodyError::Client(_)) => return Some(Self::Broken),
+                Some(BodyError::Upstream(_) | BodyError::File(_) | BodyError::Ended(_)) => {
+                    return None;
+                }
+                None => cause = error.source(),
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,101 @@
+//! Active health checks: one task per server asks, and sets what balancing reads. Runs beside the exchanges, never in their way.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    connect,
+    settings::{HealthCheck, Server},
+    upstream::{ServerState, UpstreamState},
+};
+
+/// Checks every server of the upstream for as long as it is polled; returns at once when no checks are asked for.
+pub async fn watch(upstream: Arc<UpstreamState>) {
+    let Some(check) = upstream.settings().health.clone() else {
+        return;
+    };
+    let host = upstream.settings().host.clone();
+    let watches = upstream
+        .servers()
+        .iter()
+        .map(|server| watch_one(server, &check, host.as_ref(), &upstream.settings().name));
+    futures_util::future::join_all(watches).await;
+}
+
+async fn watch_one(
+    server: &ServerState,
+    check: &HealthCheck,
+    host: Option<&HeaderValue>,
+    upstream: &str,
+) {
+    // The first answer decides at once, either way; after that the counts do.
+    let mut row: Option<(bool, u32)> = None;
+    loop {
+        let failure = match timeout(check.timeout, probe(server.server(), check, host)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(format!("no answer within {:?}", check.timeout)),
+        };
+        let well = failure.is_none();
+        let count = match row {
+            Some((before, count)) if before == well => count.saturating_add(1),
+            _ => 1,
+        };
+        let decided = row.is_none()
+            || count
+                >= if well {
+                    check.healthy_after
+                } else {
+                    check.unhealthy_after
+                };
+        row = Some((well, count));
+        if decided && server.is_healthy() != well {
+            server.set_healthy(well);
+            match failure {
+                None => {
+                    tracing::warn!(upstream, server = %server.server(), "server is healthy again")
+                }
+                Some(failure) => {
+                    tracing::warn!(upstream, server = %server.server(), failure, "server is unhealthy")
+                }
+            }
+        }
+        sleep(check.interval.max(Duration::from_millis(10))).await;
+    }
+}
+
+/// One check on a connection of its own: a kept one would say more about keep-alive than about the server.
+async fn probe(
+    server: &Server,
+    check: &HealthCheck,
+    host: Option<&HeaderValue>,
+) -> Result<(), String> {
+    let stream = connect::dial(server)
+        .await
+        .map_err(|error| error.to_string())?;
+    let (mut send, driver) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let default = HeaderValue::from_str(&server.to_string()).map_err(|error| error.to_string())?;
+    let request = Request::get(check.path.clone())
+        .header(header::HOST, host.unwrap_or(&default))
+        .header(header::USER_AGENT, "weir-health")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    tokio::select! {
+        biased;
+        answer = send.send_request(request) => match answer {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(format!("answered {}", answer.status().as_u16())),
+            Err(error) => Err(error.to_string()),
+        },
+        ended = driver => Err(ended.map_or_else(|error| error.to_string(), |()| "closed without an answer".to_owned())),
+    }
+}

@@ -1,0 +1,87 @@
+//! Which headers belong to one connection only and must not travel on (RFC 9110 section 7.6.1).
+//! Pure: a header map in, a yes or no per name out.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// The headers that are always of one hop, whatever `Connection` says.
+const ALWAYS: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Only means something with `Upgrade: h2c`, which is never forwarded.
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Answers for one message: made once, asked for each of its headers.
+pub(crate) struct HopByHop<'a> {
+    named: Vec<&'a str>,
+}
+
+impl<'a> HopByHop<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let named = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            // The two words every client sends need no comparing against every header.
+            .filter(|name| {
+                !name.is_empty()
+                    && !name.eq_ignore_ascii_case("keep-alive")
+                    && !name.eq_ignore_ascii_case("close")
+            })
+            .collect();
+        Self { named }
+    }
+
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
+        ALWAYS.contains(name)
+            || *name == PROXY_CONNECTION
+            || *name == HTTP2_SETTINGS
+            || self
+                .named
+                .iter()
+                .any(|named| name.as_str().eq_ignore_ascii_case(named))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn connection_names_headers_of_one_hop() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            "connection",
+            HeaderValue::from_static("close, X-Forwarded-For"),
+        );
+        headers.append("connection", HeaderValue::from_static("x-user ,,"));
+        let hop = HopByHop::of(&headers);
+        for (name, is_hop) in [
+            ("x-forwarded-for", true),
+            ("x-user", true),
+            ("upgrade", true),
+            ("http2-settings", true),
+            ("te", true),
+            ("keep-alive", true),
+            ("cookie", false),
+            ("close", false),
+        ] {
+            assert_eq!(
+                hop.contains(&HeaderName::from_static(name)),
+                is_hop,
+                "{name}"
+            );
+        }
+    }
+}

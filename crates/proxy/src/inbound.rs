@@ -1,0 +1,172 @@
+//! What an answer says to the client: an upstream's headers without those of its hop, and the words that keep further proxies' hands off a stream.
+//! Also decides what a stream is (by the answer's type, never by what the request accepts).
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use weir_llm::Media;
+
+use crate::hop::HopByHop;
+
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What kind of answer it is, decided once from its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// It is a stream: passed on piece by piece, metered by event, never compressed.
+    pub stream: bool,
+    /// How its events are told apart.
+    pub media: Media,
+    /// weir may put words of its own between its events: a server-sent-events stream in plain form and without a declared length.
+    pub injectable: bool,
+    /// It ends where the upstream's connection ends, so the framing cannot tell died from done.
+    pub close_delimited: bool,
+    /// It has no body by its method or status (RFC 9112 section 6.3): hyper drops such a body unpolled.
+    pub bodyless: bool,
+}
+
+impl Kind {
+    /// Decides from the answer's head; `always` is the route's `stream = true`.
+    pub fn of(method: &Method, head: &response::Parts, body: &Incoming, always: bool) -> Self {
+        let sized = head.headers.contains_key(header::CONTENT_LENGTH);
+        let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let bodyless = *method == Method::HEAD
+            || head.status.is_informational()
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        let essence = essence(&head.headers);
+        let stream = !bodyless && (is_stream_type(essence) || (always && !sized));
+        let media = Media::of(essence.as_bytes());
+        Self {
+            stream,
+            media,
+            injectable: stream && media == Media::Sse && !sized && is_plain(&head.headers),
+            close_delimited: !sized && !chunked && !bodyless && !body.is_end_stream(),
+            bodyless,
+        }
+    }
+}
+
+/// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.
+pub fn inbound(headers: &mut HeaderMap, stream: bool) {
+    let hop = HopByHop::of(headers);
+    let gone: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| hop.contains(name))
+        .cloned()
+        .collect();
+    for name in gone {
+        headers.remove(name);
+    }
+    // Addressed to the proxy in front of the upstream, which is weir: obeyed by never buffering, not passed on.
+    headers.remove(ACCEL_BUFFERING);
+    if stream {
+        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        let said = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+            value
+                .as_bytes()
+                .to_ascii_lowercase()
+                .windows(12)
+                .any(|word| word == b"no-transform")
+        });
+        if !said {
+            headers.append(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("no-transform"),
+            );
+        }
+    }
+}
+
+/// The media type without parameters, as sent (compared without regard to case).
+fn essence(headers: &HeaderMap) -> &str {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map_or("", |value| value.split(';').next().unwrap_or("").trim())
+}
+
+fn is_stream_type(essence: &str) -> bool {
+    const TYPES: [&str; 6] = [
+        "text/event-stream",
+        "multipart/mixed",
+        "application/x-ndjson",
+        "application/vnd.amazon.eventstream",
+        "application/vnd.ag-ui.event+proto",
+        "application/grpc",
+    ];
+    TYPES.iter().any(|kind| essence.eq_ignore_ascii_case(kind))
+        || essence
+            .get(..17)
+            .is_some_and(|head| head.eq_ignore_ascii_case("application/grpc+"))
+}
+
+/// Whether the bytes are the text itself. `none` is not a coding, but servers in the field send it.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| {
+            value.as_bytes().is_empty()
+                || value.as_bytes().eq_ignore_ascii_case(b"identity")
+                || value.as_bytes().eq_ignore_ascii_case(b"none")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_known_by_its_type() {
+        for (kind, stream) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream", true),
+            ("multipart/mixed", true),
+            ("application/grpc+proto", true),
+            ("application/grpcx", false),
+            ("text/event-streams", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_stream_type(kind), stream, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_streams_headers_keep_further_proxies_off() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.append("x-accel-buffering", HeaderValue::from_static("yes"));
+        headers.append(
+            "connection",
+            HeaderValue::from_static("keep-alive, x-secret"),
+        );
+        headers.append("x-secret", HeaderValue::from_static("1"));
+        headers.append("keep-alive", HeaderValue::from_static("timeout=5"));
+        inbound(&mut headers, true);
+        let control: Vec<_> = headers.get_all(header::CACHE_CONTROL).iter().collect();
+        assert_eq!(control, ["no-cache", "no-transform"]);
+        assert_eq!(
+            headers
+                .get_all("x-accel-buffering")
+                .iter()
+                .collect::<Vec<_>>(),
+            ["no"]
+        );
+        assert!(
+            !headers.contains_key("x-secret")
+                && !headers.contains_key("keep-alive")
+                && !headers.contains_key("connection")
+        );
+
+        inbound(&mut headers, true);
+        assert_eq!(
+            headers.get_all(header::CACHE_CONTROL).iter().count(),
+            2,
+            "said once is enough"
+        );
+    }
+}

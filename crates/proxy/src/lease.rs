@@ -1,0 +1,80 @@
+//! The hold one exchange has on one upstream connection. Let go cleanly it returns to the worker's pool; dropped in any other way it
+//! closes the connection at once, which is how a departed client reaches the upstream: cancellation is Drop.
+
+use std::{fmt, sync::Arc};
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::JoinHandle;
+
+use crate::{pool, upstream::UpstreamState, watched::Body};
+
+/// An open connection to a server, and the task that drives it (hyper's client needs one; it ends with this value).
+pub(crate) struct Connection {
+    pub(crate) send: SendRequest<Body>,
+    pub(crate) driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Without this, hyper would first see the request through its states; the socket closes with the task, at its next turn.
+        self.driver.abort();
+    }
+}
+
+/// See the module.
+pub struct Lease {
+    upstream: Arc<UpstreamState>,
+    server: usize,
+    connection: Option<Connection>,
+}
+
+impl Lease {
+    pub(crate) fn new(upstream: Arc<UpstreamState>, server: usize, connection: Connection) -> Self {
+        upstream.servers()[server].begin();
+        Self {
+            upstream,
+            server,
+            connection: Some(connection),
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        self.connection
+            .as_mut()
+            .expect("taken only by release, which consumes the lease")
+    }
+
+    /// Its request is tried again on another connection.
+    pub(crate) fn retried(&self) {
+        self.upstream.servers()[self.server].events.retried();
+    }
+
+    /// The exchange ended cleanly: the connection may carry another.
+    pub(crate) fn release(mut self) {
+        if let Some(connection) = self.connection.take() {
+            let server = &self.upstream.servers()[self.server];
+            pool::put(
+                server.id(),
+                connection,
+                self.upstream.settings().keep_alive.idle,
+                self.upstream.idle_per_worker(),
+            );
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream.servers()[self.server].end();
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Lease({})",
+            self.upstream.servers()[self.server].server()
+        )
+    }
+}

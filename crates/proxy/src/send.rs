@@ -1,0 +1,201 @@
+//! The seam to an upstream: a head and a body in, an answer's head and a body that reads from the connection out.
+//! Decides what may be tried again; knows nothing of routes, callers or counting.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{
+    connect,
+    error::{BodyFault, SendError},
+    lease::{Connection, Lease},
+    pool,
+    settings::Timeouts,
+    source::Upload,
+    upstream::UpstreamState,
+    watched::Body,
+};
+
+/// A request as the upstream will see it.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The client's method.
+    pub method: Method,
+    /// Origin-form target: rewritten path and query.
+    pub target: Uri,
+    /// The list made by [`crate::outbound::Outbound`].
+    pub headers: HeaderMap,
+    /// The client's body.
+    pub body: Body,
+    /// How the body's upload goes.
+    pub upload: Arc<Upload>,
+}
+
+/// An upstream's answer: its head, and a body still on the connection.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers as sent.
+    pub head: response::Parts,
+    /// To be wrapped by [`Body::upstream`].
+    pub body: Incoming,
+    /// The connection the body comes from.
+    pub lease: Lease,
+}
+
+/// Sends a request and waits for the head of its answer.
+///
+/// Another server is tried after a failed connect, another connection for a request that provably was not sent (hyper hands it back), for
+/// any method; an idempotent request without a body also when a kept connection died before its first answer byte, `settings.retries` times.
+/// Dropping the future closes the connection.
+pub async fn send(
+    upstream: &Arc<UpstreamState>,
+    timeouts: &Timeouts,
+    outgoing: Outgoing,
+) -> Result<Answer, SendError> {
+    let Outgoing {
+        method,
+        target,
+        headers,
+        body,
+        upload,
+    } = outgoing;
+    let replayable = body.is_end_stream() && method.is_idempotent();
+    // A copy only where it could be used: a body that was partly read cannot be sent twice.
+    let spare = replayable.then(|| (method.clone(), target.clone(), headers.clone()));
+    let mut request = assemble(method, target, headers, body);
+    let mut retries = upstream.settings().retries;
+    loop {
+        let (mut lease, reused) = lease(upstream, timeouts.connect).await?;
+        let failed = match exchange(&mut lease, request, timeouts.headers, &upload).await {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(SendError::UnexpectedUpgrade);
+                }
+                return Ok(Answer { head, body, lease });
+            }
+            Err(failed) => failed,
+        };
+        match failed {
+            Failed::Late => return Err(SendError::HeadersTimeout),
+            Failed::Unsent(unsent, error) => {
+                // Only a kept connection can have been closed behind our back; a fresh one that takes nothing is an error.
+                if !reused {
+                    return Err(SendError::Failed(error));
+                }
+                request = *unsent;
+            }
+            Failed::Broken(error) => {
+                if let Some(fault) = BodyFault::behind(&error) {
+                    return Err(SendError::RequestBody(fault));
+                }
+                let Some((method, target, headers)) =
+                    spare.as_ref().filter(|_| reused && retries > 0)
+                else {
+                    return Err(SendError::Failed(error));
+                };
+                retries -= 1;
+                request = assemble(
+                    method.clone(),
+                    target.clone(),
+                    headers.clone(),
+                    Body::empty(),
+                );
+            }
+        }
+        lease.retried();
+    }
+}
+
+fn assemble(method: Method, target: Uri, mut headers: HeaderMap, body: Body) -> Request<Body> {
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        // hyper's client would silently drop the unsized body of a GET; naming the coding makes it send any.
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// A kept connection of the server whose turn it is, or a new one to the first that takes it.
+async fn lease(
+    upstream: &Arc<UpstreamState>,
+    connect: Duration,
+) -> Result<(Lease, bool), SendError> {
+    let mut tried = Vec::new();
+    let mut error = SendError::NoHealthyServer;
+    while let Some(index) = upstream.pick(&tried) {
+        let server = &upstream.servers()[index];
+        if let Some(connection) = kept(server.id()).await {
+            return Ok((Lease::new(Arc::clone(upstream), index, connection), true));
+        }
+        let opened = match timeout(connect, connect::open(server.server())).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(failed)) => Err(SendError::Connect(failed)),
+            Err(_) => Err(SendError::ConnectTimeout),
+        };
+        server.events.connected(opened.is_ok());
+        match opened {
+            Ok(connection) => {
+                return Ok((Lease::new(Arc::clone(upstream), index, connection), false));
+            }
+            Err(failed) => error = failed,
+        }
+        tried.push(index);
+    }
+    Err(error)
+}
+
+async fn kept(server: u64) -> Option<Connection> {
+    while let Some(mut connection) = pool::take(server) {
+        // Just returned, its task may not have run yet: this waits one turn, or says that the connection is gone.
+        if connection.send.ready().await.is_ok() {
+            return Some(connection);
+        }
+    }
+    None
+}
+
+/// Why one try gave no answer.
+enum Failed {
+    Late,
+    Unsent(Box<Request<Body>>, hyper::Error),
+    Broken(hyper::Error),
+}
+
+/// One try on one connection. The clock runs from the last piece of the upload that was taken, not from its start.
+async fn exchange(
+    lease: &mut Lease,
+    request: Request<Body>,
+    patience: Duration,
+    upload: &Upload,
+) -> Result<http::Response<Incoming>, Failed> {
+    let mut answer = std::pin::pin!(lease.connection().send.try_send_request(request));
+    let mut deadline = Instant::now() + patience;
+    loop {
+        tokio::select! {
+            biased;
+            answered = &mut answer => {
+                return answered.map_err(|mut failed| match failed.take_message() {
+                    Some(unsent) => Failed::Unsent(Box::new(unsent), failed.into_error()),
+                    None => Failed::Broken(failed.into_error()),
+                });
+            }
+            () = sleep_until(deadline) => {
+                let progressed = upload.last() + patience;
+                if progressed <= deadline {
+                    return Err(Failed::Late);
+                }
+                deadline = progressed;
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where the bytes of a body come from, and the rules of the sending side: a request body's size and its longest pause.
+//! What becomes of them on the way out (clocks, taps, outcome) is the watch's business.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::{error::BodyError, lease::Lease};
+
+/// Where the bytes come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// No body at all.
+    Empty,
+    /// An answer of weir's own.
+    Full(Bytes),
+    /// A file, from tower-http.
+    File(UnsyncBoxBody<Bytes, std::io::Error>),
+    /// An upstream's answer, with the connection it comes from.
+    Upstream(Incoming, Lease),
+    /// A client's request.
+    Request(Request),
+}
+
+/// A client's request body: bounded in size and in its pauses.
+#[derive(Debug)]
+pub(crate) struct Request {
+    incoming: Incoming,
+    left: u64,
+    idle: Duration,
+    pause: Option<Pin<Box<Sleep>>>,
+    upload: Arc<Upload>,
+}
+
+/// How an upload goes, for the clock that waits for the answer: it must not start while the client is still sending.
+#[derive(Debug)]
+pub struct Upload {
+    began: Instant,
+    last_ms: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Upload {
+    pub(crate) fn start() -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// When the last piece was taken.
+    pub(crate) fn last(&self) -> Instant {
+        self.began + Duration::from_millis(self.last_ms.load(Relaxed))
+    }
+
+    /// Body bytes taken so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    fn took(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        let ms = self.began.elapsed().as_millis();
+        self.last_ms
+            .store(u64::try_from(ms).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
+impl Request {
+    pub(crate) fn new(incoming: Incoming, limit: u64, idle: Duration, upload: Arc<Upload>) -> Self {
+        Self {
+            incoming,
+            left: limit,
+            idle,
+            pause: None,
+            upload,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pause = None;
+                // Trailers of a request are dropped: nothing weir fronts reads them, and they are a way past every header rule.
+                let Ok(data) = frame.into_data() else {
+                    return Poll::Ready(None);
+                };
+                let size = data.remaining() as u64;
+                if size > self.left {
+                    self.left = 0;
+                    return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                }
+                self.left -= size;
+                self.upload.took(data.len());
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Client(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let idle = self.idle;
+                let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(idle)));
+                ready!(pause.as_mut().poll(cx));
+                Poll::Ready(Some(Err(BodyError::ClientStalled)))
+            }
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
+            Self::Upstream(body, _) => Pin::new(body).poll_frame(cx).map_err(BodyError::Upstream),
+            Self::Request(request) => request.poll(cx),
+        }
+    }
+
+    /// hyper never polls past this being true, so whoever keeps accounts must ask it after every frame.
+    pub(crate) fn is_end(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::File(body) => body.is_end_stream(),
+            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Request(request) => request.incoming.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(body) => body.size_hint(),
+            Self::Upstream(body, _) => body.size_hint(),
+            Self::Request(request) => request.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The one body of weir: every answer and every forwarded request is a [`Body`]. An answer's body is watched: it keeps the stream's clocks,
+//! listens to its events, ends it honestly, and reports what happened once. It decides nothing about routes, counts nothing and logs nothing.
+//!
+//! Three facts about hyper shape it. hyper never polls past `is_end_stream`, so the end is looked for after each frame. It drops the body
+//! of a HEAD, 204 or 304 answer unpolled. And it throws away a frame that is not yet flushed when the body errs in the same poll, so after
+//! its last words a broken stream stays pending until they are written.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Version;
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::{
+    account::Account,
+    clocks::{Clocks, Expired},
+    downstream::{Downstream, Waiting},
+    drain,
+    error::BodyError,
+    inbound::Kind,
+    lease::Lease,
+    settings::{OnDisconnect, StreamPolicy, Timeouts},
+    source::{Request, Source, Upload},
+    summary::{Observer, Outcome},
+};
+
+/// How long the last words of a broken stream may wait for a client that does not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Body {
+    source: Source,
+    watch: Option<Box<Watch>>,
+}
+
+/// What an answer's body needs to know of its exchange.
+pub struct Exchange {
+    /// Told what happens.
+    pub observer: Box<dyn Observer>,
+    /// The connection it goes out on.
+    pub downstream: Arc<Downstream>,
+    /// When the exchange began.
+    pub started: Instant,
+    /// The client's protocol version: HTTP/1.0 has no framing that could say "broken".
+    pub version: Version,
+}
+
+#[derive(Debug)]
+struct Watch {
+    account: Account,
+    downstream: Arc<Downstream>,
+    version: Version,
+    /// Facts that only an upstream's answer has.
+    kind: Option<Kind>,
+    clocks: Option<Clocks>,
+    policy: StreamPolicy,
+    waiting: Option<Waiting>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Flowing,
+    /// Broken, its error event handed out; the end follows when that was written.
+    LastWords {
+        flushes: u64,
+        outcome: Outcome,
+        patience: Pin<Box<Sleep>>,
+    },
+    /// Broken; the next poll says so.
+    Broken(Outcome),
+    Over,
+}
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Self {
+        Self {
+            source: Source::Empty,
+            watch: None,
+        }
+    }
+
+    /// An answer of weir's own.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            source: Source::Full(bytes.into()),
+            watch: None,
+        }
+    }
+
+    /// A file.
+    pub fn file(body: UnsyncBoxBody<Bytes, std::io::Error>) -> Self {
+        Self {
+            source: Source::File(body),
+            watch: None,
+        }
+    }
+
+    /// A client's request body of at most `limit` bytes, with pauses of at most `idle`; and how its upload goes.
+    pub fn request(incoming: Incoming, limit: u64, idle: Duration) -> (Self, Arc<Upload>) {
+        let upload = Upload::start();
+        let body = if http_body::Body::is_end_stream(&incoming) {
+            Self::empty()
+        } else {
+            let request = Request::new(incoming, limit, idle, Arc::clone(&upload));
+            Self {
+                source: Source::Request(request),
+                watch: None,
+            }
+        };
+        (body, upload)
+    }
+
+    /// An upstream's answer, watched to its end. `waiting` is held until then.
+    pub fn upstream(
+        incoming: Incoming,
+        lease: Lease,
+        kind: Kind,
+        exchange: Exchange,
+        timeouts: &Timeouts,
+        policy: StreamPolicy,
+        waiting: Waiting,
+    ) -> Self {
+        let mut watch = Watch::new(exchange, Some(kind));
+        watch.clocks = Some(Clocks::start(
+            timeouts,
+            kind.stream,
+            policy.comment_every.filter(|_| kind.injectable),
+        ));
+        watch.policy = policy;
+        watch.waiting = Some(waiting);
+        Self {
+            source: Source::Upstream(incoming, lease),
+            watch: Some(Box::new(watch)),
+        }
+    }
+
+    /// Any other answer, watched to its end. `bodyless`: by its method or status it has none, whatever it carries.
+    pub fn watch(self, exchange: Exchange, bodyless: bool) -> Self {
+        let source = if bodyless {
+            Source::Empty
+        } else {
+            self.source_only()
+        };
+        Self {
+            source,
+            watch: Some(Box::new(Watch::new(exchange, None))),
+        }
+    }
+
+    fn source_only(mut self) -> Source {
+        std::mem::replace(&mut self.source, Source::Empty)
+    }
+
+    /// The end was reached cleanly: the account is closed and the connection goes back to its pool.
+    fn complete(source: &mut Source, watch: &mut Watch) {
+        watch.finish(Outcome::Complete);
+        watch.state = State::Over;
+        if let Source::Upstream(_, lease) = std::mem::replace(source, Source::Empty) {
+            lease.release();
+        }
+    }
+
+    /// The end was not reached. The upstream's connection closes now; the client gets the dialect's error event if one may stand here.
+    fn fail(source: &mut Source, watch: &mut Watch, outcome: Outcome) -> Option<Frame<Bytes>> {
+        *source = Source::Empty;
+        if watch.version < Version::HTTP_11 {
+            watch.downstream.demand_reset();
+        }
+        let injectable = watch.kind.is_some_and(|kind| kind.injectable) && watch.policy.error_event;
+        let words = if injectable {
+            watch.account.last_words(outcome)
+        } else {
+            None
+        };
+        watch.finish(outcome);
+        watch.state = match words {
+            Some(_) => State::LastWords {
+                flushes: watch.downstream.flushes(),
+                outcome,
+                patience: Box::pin(sleep(LAST_WORDS)),
+            },
+            None => State::Broken(outcome),
+        };
+        words.map(Frame::data)
+    }
+
+    fn poll_flowing(
+        source: &mut Source,
+        watch: &mut Watch,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Frame<Bytes>>> {
+        watch.downstream.register(cx.waker());
+        if watch.downstream.is_cut() && watch.kind.is_some() {
+            return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
+        }
+        match source.poll(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    let events = watch.account.passed(data);
+                    if let Some(clocks) = &mut watch.clocks {
+                        clocks.passed(events > 0);
+                    }
+                }
+                if source.is_end() {
+                    Self::complete(source, watch);
+                }
+                Poll::Ready(Some(frame))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "body broke");
+                Poll::Ready(Self::fail(source, watch, Outcome::UpstreamFailed))
+            }
+            Poll::Ready(None) => {
+                if watch.kind.is_some_and(|kind| kind.close_delimited)
+                    && watch.account.lacks_its_end()
+                {
+                    return Poll::Ready(Self::fail(source, watch, Outcome::UpstreamFailed));
+                }
+                Self::complete(source, watch);
+                Poll::Ready(None)
+            }
+            Poll::Pending => match watch.clocks.as_mut().map(|clocks| clocks.poll(cx)) {
+                None | Some(Poll::Pending) => Poll::Pending,
+                Some(Poll::Ready(Expired::Comment)) => match watch.account.comment() {
+                    Some(comment) => Poll::Ready(Some(Frame::data(comment))),
+                    // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
+                    None => Self::poll_flowing(source, watch, cx),
+                },
+                Some(Poll::Ready(Expired::Limit(outcome))) => {
+                    Poll::Ready(Self::fail(source, watch, outcome))
+                }
+            },
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { source, watch } = &mut *self;
+        let Some(watch) = watch else {
+            return source.poll(cx);
+        };
+        if matches!(watch.state, State::Flowing) {
+            match Self::poll_flowing(source, watch, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(None) => {}
+            }
+        }
+        let outcome = match &mut watch.state {
+            State::Flowing | State::Over => return Poll::Ready(None),
+            State::Broken(outcome) => *outcome,
+            State::LastWords {
+                flushes,
+                outcome,
+                patience,
+            } => {
+                watch.downstream.register(cx.waker());
+                if watch.downstream.flushes() == *flushes && patience.as_mut().poll(cx).is_pending()
+                {
+                    return Poll::Pending;
+                }
+                *outcome
+            }
+        };
+        watch.state = State::Over;
+        Poll::Ready(Some(Err(BodyError::Ended(outcome))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self.watch.as_deref().map(|watch| &watch.state) {
+            None | Some(State::Flowing) => self.source.is_end(),
+            Some(State::Over) => true,
+            Some(State::LastWords { .. } | State::Broken(_)) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Self {
+            source,
+            watch: Some(watch),
+        } = self
+        else {
+            return;
+        };
+        if !matches!(watch.state, State::Flowing) {
+            return;
+        }
+        if source.is_end() || watch.kind.is_some_and(|kind| kind.bodyless) {
+            return Self::complete(source, watch);
+        }
+        let outcome = if watch.downstream.is_cut() {
+            Outcome::Shutdown
+        } else {
+            Outcome::ClientGone
+        };
+        watch.finish(outcome);
+        if let (OnDisconnect::Drain { time, bytes }, Outcome::ClientGone) =
+            (watch.policy.on_disconnect, outcome)
+            && let Source::Upstream(body, lease) = std::mem::replace(source, Source::Empty)
+        {
+            drain::spawn(body, lease, time, bytes);
+        }
+    }
+}
+
+impl Watch {
+    fn new(exchange: Exchange, kind: Option<Kind>) -> Self {
+        Self {
+            account: Account::open(exchange.observer, exchange.started, kind),
+            downstream: exchange.downstream,
+            version: exchange.version,
+            kind,
+            clocks: None,
+            policy: StreamPolicy::default(),
+            waiting: None,
+            state: State::Flowing,
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.waiting = None;
+        self.account.close(outcome);
+    }
+}
