@@ -1,0 +1,279 @@
+//! Which host a request is for: exactly one valid answer, from the target or the Host header, or a refusal (RFC 9112 3.2).
+//! Whether weir serves that host is for the table to say.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST};
+
+use crate::host;
+
+/// A host and perhaps a port, as the client named them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority {
+    host: Box<str>,
+    port: Option<u16>,
+}
+
+impl Authority {
+    /// Reads `host`, `host:port`, `address` or `[v6]:port`. An empty port is no port (RFC 3986 3.2.3).
+    ///
+    /// # Errors
+    /// Empty text, user information, anything that is no host name, a port beyond 65535.
+    pub fn parse(text: &str) -> Result<Self, AuthorityError> {
+        if text.is_empty() {
+            return Err(AuthorityError::Empty);
+        }
+        if text.contains('@') {
+            return Err(AuthorityError::UserInfo);
+        }
+        // The last colon, unless it is inside the brackets of an address.
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => (name, parse_port(port)?),
+            _ => (text, None),
+        };
+        let host = host::name(name).ok_or(AuthorityError::Host)?.into();
+        Ok(Self { host, port })
+    }
+
+    /// Lower case, without a trailing dot; an IPv6 address in its shortest form and brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if the client named one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The authority a request is for. That of an absolute target wins over Host (RFC 9112 3.2.2), which must be valid all the same.
+///
+/// HTTP/1.1 needs exactly one Host. HTTP/1.0 and older may leave it out, and HTTP/2 and later name the authority in the target; where
+/// these have neither, there is no authority.
+///
+/// # Errors
+/// No Host, two Hosts (even equal ones), one that is no `host[:port]`, and with HTTP/2 one that contradicts the target (RFC 9113 8.3.1).
+pub fn authority(
+    version: Version,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<Authority>, AuthorityError> {
+    let mut lines = headers.get_all(HOST).iter();
+    let named = lines.next().map(parse_value).transpose()?;
+    if lines.next().is_some() {
+        return Err(AuthorityError::Duplicate);
+    }
+    if version == Version::HTTP_11 && named.is_none() {
+        return Err(AuthorityError::Missing);
+    }
+    let Some(target) = uri.authority() else {
+        return Ok(named);
+    };
+    let target = Authority::parse(target.as_str())?;
+    if version > Version::HTTP_11 && named.is_some_and(|named| named != target) {
+        return Err(AuthorityError::Contradiction);
+    }
+    Ok(Some(target))
+}
+
+/// Why a request has no usable authority. The answer is 400 for all of them, and the connection closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// HTTP/1.1 without Host.
+    #[error("no Host header")]
+    Missing,
+    /// More than one Host line.
+    #[error("more than one Host header")]
+    Duplicate,
+    /// Host, or the target's authority, without text.
+    #[error("the host is empty")]
+    Empty,
+    /// `user@host`.
+    #[error("the host has user information")]
+    UserInfo,
+    /// Not a host name or address.
+    #[error("the host is not a name or address")]
+    Host,
+    /// Not a number up to 65535.
+    #[error("the port is not a number up to 65535")]
+    Port,
+    /// HTTP/2: Host says one thing and the target another.
+    #[error("the Host header contradicts the target")]
+    Contradiction,
+}
+
+impl AuthorityError {
+    /// For logs and metric labels.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "host_missing",
+            Self::Duplicate => "host_duplicate",
+            Self::Empty => "host_empty",
+            Self::UserInfo => "host_user_info",
+            Self::Host => "host_malformed",
+            Self::Port => "host_port",
+            Self::Contradiction => "host_contradiction",
+        }
+    }
+}
+
+fn parse_value(value: &HeaderValue) -> Result<Authority, AuthorityError> {
+    Authority::parse(value.to_str().map_err(|_| AuthorityError::Host)?)
+}
+
+fn parse_port(text: &str) -> Result<Option<u16>, AuthorityError> {
+    // Checked first, because `parse` would take a `+`.
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(AuthorityError::Port);
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| AuthorityError::Port)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn good_authorities() {
+        for (text, host, port) in [
+            ("a.test", "a.test", None),
+            ("A.TEST.:8443", "a.test", Some(8443)),
+            ("a.test:", "a.test", None),
+            ("127.0.0.1:80", "127.0.0.1", Some(80)),
+            ("[::1]", "[::1]", None),
+            ("[2001:DB8::0:1]:443", "[2001:db8::1]", Some(443)),
+            ("my_service:8001", "my_service", Some(8001)),
+        ] {
+            let authority = Authority::parse(text).unwrap();
+            assert_eq!((authority.host(), authority.port()), (host, port), "{text}");
+        }
+        assert_eq!(
+            Authority::parse("A.test:80").unwrap().to_string(),
+            "a.test:80"
+        );
+    }
+
+    #[test]
+    fn bad_authorities() {
+        for (text, error) in [
+            ("", AuthorityError::Empty),
+            ("u@a.test", AuthorityError::UserInfo),
+            ("a.test, b.test", AuthorityError::Host),
+            ("a.test/x", AuthorityError::Host),
+            ("a.test?x", AuthorityError::Host),
+            ("a test", AuthorityError::Host),
+            ("a%2etest", AuthorityError::Host),
+            ("..a", AuthorityError::Host),
+            (".", AuthorityError::Host),
+            ("a..", AuthorityError::Host),
+            (":80", AuthorityError::Host),
+            ("[::1", AuthorityError::Host),
+            ("[::1]x", AuthorityError::Host),
+            ("[fe80::1%25eth0]", AuthorityError::Host),
+            ("[v1.a]", AuthorityError::Host),
+            ("::1", AuthorityError::Host),
+            ("a.test:98777", AuthorityError::Port),
+            ("a.test:+80", AuthorityError::Port),
+            ("a.test:-1", AuthorityError::Port),
+            ("a.test:80:80", AuthorityError::Host),
+        ] {
+            assert_eq!(Authority::parse(text), Err(error), "{text}");
+        }
+    }
+
+    fn ask(
+        version: Version,
+        target: &str,
+        hosts: &[&'static str],
+    ) -> Result<Option<String>, AuthorityError> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_static(host));
+        }
+        let uri = target.parse().unwrap();
+        authority(version, &uri, &headers)
+            .map(|authority| authority.map(|authority| authority.to_string()))
+    }
+
+    #[test]
+    fn exactly_one_host() {
+        let one = Version::HTTP_11;
+        let old = Version::HTTP_10;
+        let two = Version::HTTP_2;
+        let yes = |text: &str| Ok(Some(text.to_owned()));
+        for (version, target, hosts, expected) in [
+            (one, "/", &["a.test"][..], yes("a.test")),
+            (one, "/", &[], Err(AuthorityError::Missing)),
+            (
+                one,
+                "/",
+                &["a.test", "b.test"],
+                Err(AuthorityError::Duplicate),
+            ),
+            (
+                one,
+                "/",
+                &["a.test", "a.test"],
+                Err(AuthorityError::Duplicate),
+            ),
+            (one, "/", &["a.test, b.test"], Err(AuthorityError::Host)),
+            (one, "/", &[""], Err(AuthorityError::Empty)),
+            (one, "http://evil.test/p", &["a.test"], yes("evil.test")),
+            (one, "http://evil.test/p", &[], Err(AuthorityError::Missing)),
+            (
+                one,
+                "http://evil.test/p",
+                &["a.test/x"],
+                Err(AuthorityError::Host),
+            ),
+            (
+                one,
+                "http://u@evil.test/p",
+                &["a.test"],
+                Err(AuthorityError::UserInfo),
+            ),
+            (old, "/", &[], Ok(None)),
+            (old, "/", &["a.test"], yes("a.test")),
+            (old, "http://b.test/", &[], yes("b.test")),
+            (two, "https://a.test/", &[], yes("a.test")),
+            (two, "https://a.test/", &["A.test"], yes("a.test")),
+            (
+                two,
+                "https://a.test/",
+                &["b.test"],
+                Err(AuthorityError::Contradiction),
+            ),
+            (two, "/", &["a.test"], yes("a.test")),
+        ] {
+            assert_eq!(
+                ask(version, target, hosts),
+                expected,
+                "{version:?} {target} {hosts:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_reads_what_it_writes(text in "[a-z0-9.:@\\[\\]_-]{0,20}|.{0,20}") {
+            if let Ok(authority) = Authority::parse(&text) {
+                prop_assert_eq!(Authority::parse(&authority.to_string()), Ok(authority));
+            }
+        }
+    }
+}

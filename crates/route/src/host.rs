@@ -1,0 +1,143 @@
+//! Which hosts a rule is for, and what counts as the name of a host at all. Ports never take part: a rule for `a.test` serves
+//! `a.test:8443` too, because listeners are chosen by the operator and not by the client.
+
+use std::{fmt, net::Ipv6Addr};
+
+/// A host as written in a rule: `a.test`, or `*.a.test` for every name below `a.test` (one label or more), but not `a.test` itself.
+/// Lower case, without a trailing dot; compared with what [`Authority::host`](crate::Authority::host) gives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// This name only.
+    Exact(Box<str>),
+    /// Names that end with this suffix, which begins with a dot.
+    Below(Box<str>),
+}
+
+impl HostPattern {
+    /// Reads a pattern from the configuration.
+    ///
+    /// # Errors
+    /// When it is no host name, or has a `*` anywhere but as its whole first label.
+    pub fn parse(text: &str) -> Result<Self, HostPatternError> {
+        if let Some(suffix) = text.strip_prefix("*.") {
+            let name = name(suffix).filter(|name| !name.starts_with('['));
+            return name
+                .map(|name| Self::Below(format!(".{name}").into()))
+                .ok_or(HostPatternError::Name);
+        }
+        if text.contains('*') {
+            return Err(HostPatternError::Wildcard);
+        }
+        name(text)
+            .map(|name| Self::Exact(name.into()))
+            .ok_or(HostPatternError::Name)
+    }
+
+    /// Whether the host, in lower case and without a port, is meant.
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => **name == *host,
+            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+/// Why a host of a rule cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostPatternError {
+    /// Not a host name; a port does not belong here, and names outside ASCII are written in punycode.
+    #[error("not a host name (no port, no path, ASCII only)")]
+    Name,
+    /// A `*` that is not the whole first label.
+    #[error("`*` can only be the whole first label, as in `*.example.com`")]
+    Wildcard,
+}
+
+/// A host name or address literal in the form that is compared: lower case, one trailing dot removed, IPv6 in its shortest form.
+///
+/// Letters, digits, `-` and `_` in labels of at most 63 bytes, 253 in all: narrower than RFC 3986's reg-name, which would allow
+/// commas and escapes and so let two programs see two hosts.
+pub(crate) fn name(text: &str) -> Option<String> {
+    if let Some(literal) = text.strip_prefix('[') {
+        let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let fits = text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        });
+    fits.then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (text, host, matches) in [
+            ("a.test", "a.test", true),
+            ("A.Test.", "a.test", true),
+            ("a.test", "b.a.test", false),
+            ("*.a.test", "b.a.test", true),
+            ("*.a.test", "c.b.a.test", true),
+            ("*.a.test", "a.test", false),
+            ("*.a.test", ".a.test", false),
+            ("*.a.test", "ba.test", false),
+            ("[::0:1]", "[::1]", true),
+            ("127.0.0.1", "127.0.0.1", true),
+        ] {
+            assert_eq!(
+                HostPattern::parse(text).unwrap().matches(host),
+                matches,
+                "{text} {host}"
+            );
+        }
+    }
+
+    #[test]
+    fn refused_patterns() {
+        for (text, error) in [
+            ("", HostPatternError::Name),
+            ("a.test:80", HostPatternError::Name),
+            ("a..test", HostPatternError::Name),
+            ("*.", HostPatternError::Name),
+            ("*.[::1]", HostPatternError::Name),
+            ("b\u{fc}cher.test", HostPatternError::Name),
+            ("*", HostPatternError::Wildcard),
+            ("a.*.test", HostPatternError::Wildcard),
+            ("*a.test", HostPatternError::Wildcard),
+        ] {
+            assert_eq!(HostPattern::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(HostPattern::parse("*.*.test"), Err(HostPatternError::Name));
+    }
+
+    #[test]
+    fn written_as_read() {
+        for text in ["a.test", "*.a.test", "[::1]"] {
+            assert_eq!(HostPattern::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn long_names() {
+        assert!(name(&"a".repeat(63)).is_some());
+        assert!(name(&"a".repeat(64)).is_none());
+        assert!(name(&"a.".repeat(127)).is_some());
+        assert!(name(&"a.".repeat(128)).is_none());
+    }
+}

@@ -1,0 +1,491 @@
+//! Which rule serves a request. The answer is an index; what a route then does is not known here.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+use http::Method;
+
+use crate::{
+    host::HostPattern,
+    path::NormalPath,
+    pattern::{Pattern, Segment},
+    tree::Tree,
+};
+
+/// When a route is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Empty: any host, and requests without one.
+    pub host: Vec<HostPattern>,
+    /// Empty: any method. GET includes HEAD.
+    pub methods: Vec<Method>,
+    /// The path.
+    pub path: Pattern,
+}
+
+/// All rules, in an order that does not depend on how they were written down. The most specific rule serves:
+///
+/// 1. by host: a name before `*.name`, a longer `*.name` before a shorter one, and rules without hosts last;
+/// 2. then by path, segment by segment from the left: literal text before `*` before the rest `/*`; the whole path (`/a`) before `/a/*`;
+/// 3. then by method: a rule that lists it, then for HEAD one that lists GET, then one without methods.
+///
+/// A rule that matches host and path but not the method lets the next one have the request; only when no rule takes it is the answer 405.
+#[derive(Clone, Debug)]
+pub struct Table {
+    exact: HashMap<Box<str>, Tree>,
+    /// Longest suffix first.
+    below: Vec<(HostPattern, Tree)>,
+    any: Tree,
+    /// The methods of each rule.
+    methods: Box<[Vec<Method>]>,
+    order: Box<[usize]>,
+}
+
+/// Two rules for the same requests: nothing could say which one is meant. The numbers are places in what the table was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Clash {
+    /// The earlier rule.
+    pub first: usize,
+    /// The later one.
+    pub second: usize,
+}
+
+/// Why no rule serves a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// None is for this host and path: 404.
+    NotFound,
+    /// Some are, but not with this method: 405.
+    Method {
+        /// What would be served, for the Allow header. Sorted, HEAD beside GET.
+        allow: Vec<Method>,
+    },
+}
+
+impl Table {
+    /// Makes a table.
+    ///
+    /// # Errors
+    /// Every pair of rules with the same path, a host in common and a method in common. A rule without methods is less specific than
+    /// one with some and does not clash with it.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, Vec<Clash>> {
+        let mut exact = HashMap::<Box<str>, Tree>::new();
+        let mut below = Vec::<(HostPattern, Tree)>::new();
+        let mut any = Tree::default();
+        let mut clashes = BTreeSet::new();
+        for (at, rule) in rules.iter().enumerate() {
+            let mut add = |tree: &mut Tree| {
+                let leaf = tree.leaf(&rule.path);
+                let others = leaf.iter().filter(|other| {
+                    **other != at && overlap(&rule.methods, &rules[**other].methods)
+                });
+                clashes.extend(others.map(|other| Clash {
+                    first: *other,
+                    second: at,
+                }));
+                leaf.push(at);
+            };
+            if rule.host.is_empty() {
+                add(&mut any);
+            }
+            for host in &rule.host {
+                match host {
+                    HostPattern::Exact(name) => add(exact.entry(name.clone()).or_default()),
+                    HostPattern::Below(_) => {
+                        match below.iter_mut().find(|(known, _)| known == host) {
+                            Some((_, tree)) => add(tree),
+                            None => {
+                                let mut tree = Tree::default();
+                                add(&mut tree);
+                                below.push((host.clone(), tree));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if !clashes.is_empty() {
+            return Err(clashes.into_iter().collect());
+        }
+        below.sort_by_key(|(host, _)| host_rank(Some(host)));
+        let mut order = (0..rules.len()).collect::<Box<[_]>>();
+        order.sort_by_cached_key(|at| rank(&rules[*at]));
+        Ok(Self {
+            exact,
+            below,
+            any,
+            methods: rules.into_iter().map(|rule| rule.methods).collect(),
+            order,
+        })
+    }
+
+    /// The rule that serves a request, as its place in what the table was made from. `host` as [`Authority::host`](crate::Authority::host)
+    /// gives it.
+    ///
+    /// # Errors
+    /// When no rule is for this host and path, or none of those takes the method.
+    pub fn find(
+        &self,
+        host: Option<&str>,
+        method: &Method,
+        path: &NormalPath,
+    ) -> Result<usize, Miss> {
+        let named = host.and_then(|host| self.exact.get(host));
+        let below = self
+            .below
+            .iter()
+            .filter(|(pattern, _)| host.is_some_and(|host| pattern.matches(host)));
+        let mut trees = named
+            .into_iter()
+            .chain(below.map(|(_, tree)| tree))
+            .chain([&self.any]);
+        let mut allow = Vec::new();
+        let mut choose = |rules: &[usize]| self.choose(rules, method, &mut allow);
+        let found = trees.find_map(|tree| tree.walk(Some(&path.as_str()[1..]), &mut choose));
+        found.ok_or_else(|| miss(allow))
+    }
+
+    /// The rules from the most to the least specific, for people to read. A rule with several hosts stands where its most specific one
+    /// puts it.
+    pub fn order(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().copied()
+    }
+
+    /// Among rules of the same host and path. If none takes the method, those that they do take are noted.
+    fn choose(&self, rules: &[usize], method: &Method, allow: &mut Vec<Method>) -> Option<usize> {
+        let listing = |method: &Method| rules.iter().find(|at| self.methods[**at].contains(method));
+        let by_get = || {
+            if method == Method::HEAD {
+                listing(&Method::GET)
+            } else {
+                None
+            }
+        };
+        let unlisted = || rules.iter().find(|at| self.methods[**at].is_empty());
+        let found = listing(method).or_else(by_get).or_else(unlisted).copied();
+        if found.is_none() {
+            allow.extend(rules.iter().flat_map(|at| &self.methods[*at]).cloned());
+        }
+        found
+    }
+}
+
+fn overlap(one: &[Method], other: &[Method]) -> bool {
+    one.is_empty() && other.is_empty() || one.iter().any(|method| other.contains(method))
+}
+
+fn miss(mut allow: Vec<Method>) -> Miss {
+    if allow.is_empty() {
+        return Miss::NotFound;
+    }
+    if allow.contains(&Method::GET) {
+        allow.push(Method::HEAD);
+    }
+    allow.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    allow.dedup();
+    Miss::Method { allow }
+}
+
+/// Lower is more specific.
+fn rank(rule: &Rule) -> impl Ord + use<> {
+    let host = rule.host.iter().map(|host| host_rank(Some(host))).min();
+    (
+        host.unwrap_or_else(|| host_rank(None)),
+        path_rank(&rule.path),
+        rule.methods.is_empty(),
+    )
+}
+
+fn host_rank(host: Option<&HostPattern>) -> (u8, Reverse<usize>) {
+    match host {
+        Some(HostPattern::Exact(_)) => (0, Reverse(0)),
+        Some(HostPattern::Below(suffix)) => (1, Reverse(suffix.len())),
+        None => (2, Reverse(0)),
+    }
+}
+
+/// One digit a segment. Among patterns that match the same path, comparing these digits is what [`Tree::walk`] does by walking.
+fn path_rank(path: &Pattern) -> Vec<u8> {
+    let segments = path.segments().iter().map(|segment| match segment {
+        Segment::Literal(_) => 0,
+        Segment::Any => 1,
+    });
+    segments
+        .chain([if path.has_rest() { 3 } else { 2 }])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+
+    use super::*;
+
+    fn rule(hosts: &[&str], methods: &[Method], path: &str) -> Rule {
+        Rule {
+            host: hosts
+                .iter()
+                .map(|host| HostPattern::parse(host).unwrap())
+                .collect(),
+            methods: methods.to_vec(),
+            path: Pattern::parse(path).unwrap(),
+        }
+    }
+
+    fn find(table: &Table, host: &str, method: Method, path: &str) -> Result<usize, Miss> {
+        table.find(Some(host), &method, &NormalPath::parse(path).unwrap())
+    }
+
+    #[test]
+    fn most_specific_path() {
+        let paths = [
+            "/*",
+            "/chat/*",
+            "/chat",
+            "/chat/*/run",
+            "/chat/api/*",
+            "/chat/api/*/run",
+            "/chat/api/x/*",
+        ];
+        let table = Table::new(paths.iter().map(|path| rule(&[], &[], path)).collect()).unwrap();
+        for (path, expected) in [
+            ("/", "/*"),
+            ("/chatty", "/*"),
+            ("/chat", "/chat"),
+            ("/chat/", "/chat/*"),
+            ("/chat/x", "/chat/*"),
+            ("/chat/x/run", "/chat/*/run"),
+            ("/chat/api", "/chat/api/*"),
+            ("/chat/api/run", "/chat/api/*"),
+            ("/chat/api/x/run", "/chat/api/x/*"),
+            ("/chat/api/y/run", "/chat/api/*/run"),
+            ("/chat/api/y/run/z", "/chat/api/*"),
+            ("/chat/%61pi/y/../x", "/chat/api/x/*"),
+        ] {
+            assert_eq!(
+                find(&table, "a.test", Method::GET, path).map(|at| paths[at]),
+                Ok(expected),
+                "{path}"
+            );
+        }
+        let order = table.order().map(|at| paths[at]).collect::<Vec<_>>();
+        assert_eq!(
+            order,
+            [
+                "/chat/api/x/*",
+                "/chat/api/*/run",
+                "/chat/api/*",
+                "/chat/*/run",
+                "/chat",
+                "/chat/*",
+                "/*"
+            ]
+        );
+    }
+
+    #[test]
+    fn most_specific_host() {
+        let table = Table::new(vec![
+            rule(&[], &[], "/*"),
+            rule(&["*.test"], &[], "/*"),
+            rule(&["*.a.test"], &[], "/*"),
+            rule(&["x.a.test", "y.a.test"], &[], "/only"),
+        ])
+        .unwrap();
+        for (host, path, expected) in [
+            ("other", "/only", 0),
+            ("b.test", "/only", 1),
+            ("a.test", "/only", 1),
+            ("z.a.test", "/only", 2),
+            ("x.a.test", "/only", 3),
+            ("y.a.test", "/only", 3),
+            ("y.a.test", "/else", 2),
+        ] {
+            assert_eq!(
+                find(&table, host, Method::GET, path),
+                Ok(expected),
+                "{host} {path}"
+            );
+        }
+        assert_eq!(
+            table.find(None, &Method::GET, &NormalPath::parse("/").unwrap()),
+            Ok(0)
+        );
+        assert_eq!(table.order().collect::<Vec<_>>(), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn methods_decide_last() {
+        let table = Table::new(vec![
+            rule(&[], &[Method::GET], "/a"),
+            rule(&[], &[Method::POST, Method::PUT], "/a"),
+            rule(&[], &[Method::DELETE], "/*"),
+            rule(&["h.test"], &[Method::HEAD], "/b"),
+            rule(&["h.test"], &[Method::GET], "/b"),
+            rule(&["h.test"], &[], "/b"),
+        ])
+        .unwrap();
+        let allowed = |allow: &[Method]| {
+            Err(Miss::Method {
+                allow: allow.to_vec(),
+            })
+        };
+        for (host, method, path, expected) in [
+            ("a.test", Method::GET, "/a", Ok(0)),
+            ("a.test", Method::HEAD, "/a", Ok(0)),
+            ("a.test", Method::PUT, "/a", Ok(1)),
+            ("a.test", Method::DELETE, "/a", Ok(2)),
+            (
+                "a.test",
+                Method::PATCH,
+                "/a",
+                allowed(&[
+                    Method::DELETE,
+                    Method::GET,
+                    Method::HEAD,
+                    Method::POST,
+                    Method::PUT,
+                ]),
+            ),
+            ("a.test", Method::GET, "/b", allowed(&[Method::DELETE])),
+            ("h.test", Method::HEAD, "/b", Ok(3)),
+            ("h.test", Method::GET, "/b", Ok(4)),
+            ("h.test", Method::POST, "/b", Ok(5)),
+        ] {
+            assert_eq!(
+                find(&table, host, method.clone(), path),
+                expected,
+                "{host} {method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_found() {
+        let table = Table::new(vec![rule(&["a.test"], &[], "/a/*")]).unwrap();
+        assert_eq!(
+            find(&table, "a.test", Method::GET, "/"),
+            Err(Miss::NotFound)
+        );
+        assert_eq!(
+            find(&table, "b.test", Method::GET, "/a"),
+            Err(Miss::NotFound)
+        );
+        assert_eq!(
+            table.find(None, &Method::GET, &NormalPath::parse("/a").unwrap()),
+            Err(Miss::NotFound)
+        );
+        let empty = Table::new(Vec::new()).unwrap();
+        assert_eq!(
+            find(&empty, "a.test", Method::GET, "/"),
+            Err(Miss::NotFound)
+        );
+    }
+
+    #[test]
+    fn clashes() {
+        let clash = |first, second| Clash { first, second };
+        for (rules, expected) in [
+            (
+                vec![rule(&[], &[], "/a"), rule(&[], &[], "/a")],
+                vec![clash(0, 1)],
+            ),
+            (
+                vec![rule(&[], &[], "/a(b)"), rule(&[], &[], "/a%28b%29")],
+                vec![clash(0, 1)],
+            ),
+            (
+                vec![
+                    rule(&["a.test", "b.test"], &[], "/*"),
+                    rule(&["*.a.test"], &[], "/*"),
+                    rule(&["b.test", "c.test", "c.test"], &[], "/*"),
+                    rule(&["a.test", "b.test"], &[], "/*"),
+                ],
+                vec![clash(0, 2), clash(0, 3), clash(2, 3)],
+            ),
+            (
+                vec![
+                    rule(&[], &[Method::GET, Method::PUT], "/a"),
+                    rule(&[], &[Method::PUT], "/a"),
+                ],
+                vec![clash(0, 1)],
+            ),
+            (
+                vec![
+                    rule(&[], &[Method::GET], "/a"),
+                    rule(&[], &[Method::HEAD], "/a"),
+                    rule(&[], &[], "/a"),
+                    rule(&["a.test"], &[], "/a"),
+                    rule(&[], &[], "/a/"),
+                    rule(&[], &[], "/a/*"),
+                    rule(&[], &[], "/a/*/*"),
+                ],
+                Vec::new(),
+            ),
+        ] {
+            let clashes = Table::new(rules.clone()).err().unwrap_or_default();
+            assert_eq!(clashes, expected, "{rules:?}");
+        }
+    }
+
+    fn rules() -> impl Strategy<Value = Vec<Rule>> {
+        let hosts = subsequence(vec!["a.test", "b.a.test", "*.a.test", "*.test"], 0..=2);
+        let methods = subsequence(vec![Method::GET, Method::HEAD, Method::POST], 0..=2);
+        let path = "(/(a|b|\\*)){1,4}";
+        proptest::collection::vec(
+            (hosts, methods, path).prop_map(|(hosts, methods, path)| rule(&hosts, &methods, &path)),
+            0..12,
+        )
+    }
+
+    /// The documented order, taken literally: look at every rule, keep the best.
+    fn oracle(rules: &[Rule], host: &str, method: &Method, path: &NormalPath) -> Option<usize> {
+        let by_method = |rule: &Rule| match &rule.methods {
+            listed if listed.contains(method) => Some(0),
+            listed if method == Method::HEAD && listed.contains(&Method::GET) => Some(1),
+            listed if listed.is_empty() => Some(2),
+            _ => None,
+        };
+        let by_host = |rule: &Rule| match &*rule.host {
+            [] => Some(host_rank(None)),
+            hosts => hosts
+                .iter()
+                .filter(|pattern| pattern.matches(host))
+                .map(|pattern| host_rank(Some(pattern)))
+                .min(),
+        };
+        let candidates = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.path.matches(path));
+        let ranked = candidates.filter_map(|(at, rule)| {
+            Some((by_host(rule)?, path_rank(&rule.path), by_method(rule)?, at))
+        });
+        ranked.min().map(|(.., at)| at)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn agrees_with_the_oracle(
+            rules in rules(),
+            host in prop_oneof![Just("a.test"), Just("b.a.test"), Just("c.a.test"), Just("c.test"), Just("c")],
+            method in prop_oneof![Just(Method::GET), Just(Method::HEAD), Just(Method::POST)],
+            path in "(/(a|b|c)?){1,5}",
+        ) {
+            let mut kept = Vec::<Rule>::new();
+            for rule in rules {
+                kept.push(rule);
+                if Table::new(kept.clone()).is_err() {
+                    kept.pop();
+                }
+            }
+            let path = NormalPath::parse(&path).unwrap();
+            let table = Table::new(kept.clone()).unwrap();
+            prop_assert_eq!(table.find(Some(host), &method, &path).ok(), oracle(&kept, host, &method, &path));
+        }
+    }
+}
