@@ -1,1 +1,25 @@
 //! Who is asking, from cookies, bearer tokens and keys, and what the upstream is told of it.
+//!
+//! Everything here is a pure decision: headers and the time go in, a [`Caller`] or a [`Denied`] comes out. Reading files,
+//! answering 401 or 302 and writing headers are the gateway's work. Presence of a credential is never enough: each is verified.
+
+pub mod aspnet;
+mod bearer;
+mod caller;
+mod cookies;
+mod csrf;
+mod denied;
+pub mod identity;
+pub mod jwt;
+mod key_error;
+mod login;
+mod verifier;
+
+pub use aspnet::{AspNetCookie, AspNetCookieSettings};
+pub use caller::{Caller, Via};
+pub use csrf::cross_origin;
+pub use denied::Denied;
+pub use jwt::{Jwt, JwtSettings, TokenSource};
+pub use key_error::KeyError;
+pub use login::{Login, LoginError, wants_login};
+pub use verifier::Verifier;

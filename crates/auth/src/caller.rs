@@ -1,0 +1,50 @@
+//! Who a request turned out to come from. Limits, logs and the upstream's identity headers all read this one answer.
+
+use std::time::SystemTime;
+
+use crate::Denied;
+
+/// The most bytes a user, a tenant or one role may have. Longer ones are refused, not cut: two users with one beginning
+/// must never become one.
+pub(crate) const MAX_NAME: usize = 512;
+
+/// Who is asking. The default is nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The name or id that the verifier's `user_claim` holds; `None` only for anonymous callers.
+    pub user: Option<String>,
+    /// What the verifier's `tenant_claim` holds, where one is configured.
+    pub tenant: Option<String>,
+    /// The roles as the credential lists them, in its order.
+    pub roles: Vec<String>,
+    /// How the credential came.
+    pub via: Via,
+    /// When the credential ends by its own word, without leeway.
+    pub expires: Option<SystemTime>,
+}
+
+/// How a credential came. A browser sends a cookie unasked, also for a page of somebody else: see [`crate::cross_origin`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// None was asked for.
+    #[default]
+    Anonymous,
+    /// In a cookie, be it a session or a token.
+    Cookie,
+    /// In the Authorization header.
+    Bearer,
+}
+
+impl Caller {
+    /// A good credential that names nobody is no identity, and a name without end is no name.
+    pub(crate) fn checked(self) -> Result<Self, Denied> {
+        if self.user.as_deref().is_none_or(str::is_empty) {
+            return Err(Denied::MissingClaim);
+        }
+        let mut names = self.user.iter().chain(&self.tenant).chain(&self.roles);
+        if names.any(|name| name.len() > MAX_NAME) {
+            return Err(Denied::TooLong);
+        }
+        Ok(self)
+    }
+}

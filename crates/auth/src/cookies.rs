@@ -1,0 +1,223 @@
+//! The Cookie header, read for one credential. Browsers, System.Web, ASP.NET Core and weir differ on which of two cookies
+//! with one name counts, so a name that any of them could read twice refuses the request.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+use cookie::Cookie;
+use http::{HeaderMap, header};
+
+use crate::Denied;
+
+/// One credential's cookies: the one of its name, and the chunks `NAMEC1`, `NAMEC2`, ….
+#[derive(Debug)]
+pub(crate) struct Cookies<'n> {
+    name: &'n str,
+    values: HashMap<String, String>,
+    /// Whether the name came, but only in a spelling that some other reader would take for it.
+    disguised: bool,
+}
+
+impl<'n> Cookies<'n> {
+    /// Several Cookie fields (HTTP/2 sends crumbs) are one text. A sibling domain can add a cookie of the same name with a
+    /// narrower path, and the header does not say which is whose: [`Denied::DuplicateCookie`].
+    pub(crate) fn read(headers: &HeaderMap, name: &'n str) -> Result<Self, Denied> {
+        let lines: Vec<Cow<'_, str>> = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .map(|line| String::from_utf8_lossy(line.as_bytes()))
+            .collect();
+        let text = lines.join("; ");
+
+        let mut seen = HashSet::new();
+        for spelling in text.split(';').flat_map(spellings) {
+            for spelling in [Some(Cow::Borrowed(spelling)), percent_decoded(spelling)]
+                .into_iter()
+                .flatten()
+            {
+                let spelling = spelling.trim().to_ascii_lowercase();
+                if belongs(&spelling, &name.to_ascii_lowercase()) && !seen.insert(spelling) {
+                    return Err(Denied::DuplicateCookie);
+                }
+            }
+        }
+        let values: HashMap<String, String> = Cookie::split_parse(text.as_str())
+            .flatten()
+            .filter(|cookie| belongs(cookie.name(), name))
+            .map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned()))
+            .collect();
+        let disguised = seen.contains(&name.to_ascii_lowercase()) && !values.contains_key(name);
+        Ok(Self {
+            name,
+            values,
+            disguised,
+        })
+    }
+
+    /// The cookie's own value; [`Denied::Malformed`] for one that only another reader would find.
+    pub(crate) fn value(&self) -> Result<Option<&str>, Denied> {
+        if self.disguised {
+            return Err(Denied::Malformed);
+        }
+        Ok(self.values.get(self.name).map(String::as_str))
+    }
+
+    /// The value of one chunk, counted from 1.
+    pub(crate) fn part(&self, number: usize) -> Option<&str> {
+        self.values
+            .get(&format!("{}C{number}", self.name))
+            .map(String::as_str)
+    }
+}
+
+/// Whether a cookie can have this name (RFC 6265, 4.1.1: a token).
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_token)
+}
+
+/// Every name that somebody might see between two semicolons. ASP.NET Core also splits at commas, and skips what it cannot
+/// read one octet at a time; System.Web takes a piece without `=` for a name.
+fn spellings(section: &str) -> impl Iterator<Item = &str> {
+    let bare = (!section.contains('=')).then_some(section.trim());
+    let octet = |c: char| matches!(c, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~');
+    let named = section
+        .split(move |c| !octet(c))
+        .filter_map(|piece| piece.split_once('='));
+    let named = named.filter_map(|(name, _)| name.rsplit(|c| !is_token(c)).next());
+    bare.into_iter().chain(named)
+}
+
+/// The name itself or that of a chunk. Both sides in one case.
+fn belongs(spelling: &str, name: &str) -> bool {
+    spelling.strip_prefix(name).is_some_and(|rest| {
+        let number = rest.strip_prefix(['C', 'c']);
+        rest.is_empty()
+            || number.is_some_and(|number| {
+                !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+            })
+    })
+}
+
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+/// `None` where there is nothing to decode. Bad escapes stay as they are.
+fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| str::from_utf8(code).ok());
+        match code
+            .filter(|_| first == b'%')
+            .and_then(|code| u8::from_str_radix(code, 16).ok())
+        {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(first);
+                rest = after;
+            }
+        }
+    }
+    Some(Cow::Owned(String::from_utf8_lossy(&out).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(lines: &[&str]) -> Result<Option<String>, Denied> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(
+                header::COOKIE,
+                http::HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
+        }
+        Cookies::read(&headers, ".AspNet.Cookies")?
+            .value()
+            .map(|value| value.map(str::to_owned))
+    }
+
+    #[test]
+    fn one_cookie_among_others_is_found() {
+        for line in [
+            ".AspNet.Cookies=x",
+            "a=b; .AspNet.Cookies=x; c",
+            "a=\"q;.AspNet.Cookies=x",
+            "é=ü;.AspNet.Cookies = x ;;",
+            "return=/login?.AspNet.Cookies=1; .AspNet.Cookies=x",
+            "json={\".AspNet.Cookies\":1}; .AspNet.Cookies=x",
+            ".AspNet.CookiesCsrf=1; .AspNet.CookiesC=2; .AspNet.Cookies2=3; .AspNet.Cookies=x",
+        ] {
+            assert_eq!(read(&[line]), Ok(Some("x".to_owned())), "{line}");
+        }
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["a=.AspNet.Cookies"]), Ok(None));
+        assert_eq!(
+            read(&["a=b", ".AspNet.Cookies=x", "c=d"]),
+            Ok(Some("x".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_name_that_anybody_could_read_twice_is_refused() {
+        for other in [
+            ".AspNet.Cookies=y",
+            ".aspnet.COOKIES=y",
+            "%2eAspNet.Cookie%73=y",
+            "%20.AspNet.Cookies=y",
+            ".AspNet.Cookies",
+            "a=b,.AspNet.Cookies=y",
+            "a=b, .aspnet.cookies=y",
+            "a=\"b\" .AspNet.Cookies=y",
+            "[.AspNet.Cookies=y",
+            ".AspNet.CookiesC7=1; .AspNet.Cookiesc7=2",
+        ] {
+            assert_eq!(
+                read(&[&format!(".AspNet.Cookies=x; {other}")]),
+                Err(Denied::DuplicateCookie),
+                "{other}"
+            );
+            assert_eq!(
+                read(&[&format!("{other}; .AspNet.Cookies=x")]),
+                Err(Denied::DuplicateCookie),
+                "{other}"
+            );
+            assert_eq!(
+                read(&[other, ".AspNet.Cookies=x"]),
+                Err(Denied::DuplicateCookie),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disguised_name_alone_is_not_an_absent_one() {
+        for alone in [
+            ".aspnet.cookies=x",
+            "%2EAspNet.Cookies=x",
+            "a=b, .AspNet.Cookies=x",
+            ".AspNet.Cookies",
+        ] {
+            assert_eq!(read(&[alone]), Err(Denied::Malformed), "{alone}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_tried(text in "[ -~é]{0,200}", escapes in "(%[0-9a-f]{0,2}|.AspNet.Cookies|[=;,C1\"]){0,20}") {
+            let _ = read(&[&text, &escapes]);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the upstream is told of the caller, and which header names a client may never use to say it itself. The gateway
+//! strips the reserved names on every route, public ones too, and writes these headers last.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::{Caller, caller::MAX_NAME};
+
+/// The caller's name.
+pub const USER: HeaderName = HeaderName::from_static("x-weir-user");
+/// The caller's tenant.
+pub const TENANT: HeaderName = HeaderName::from_static("x-weir-tenant");
+/// The caller's roles, joined by commas.
+pub const ROLES: HeaderName = HeaderName::from_static("x-weir-roles");
+
+/// Escaped, joined roles stop at this many bytes.
+const MAX_ROLES: usize = 4 * 1024;
+
+/// Names that some backend believes: weir's own, IIS's and ASP.NET Core Module's, and those of the proxies most applications
+/// were written behind. Without their separators' difference.
+const PREFIXES: [&str; 3] = ["x-weir-", "ms-aspnetcore-", "x-auth-request-"];
+const NAMES: [&str; 7] = [
+    "remote-user",
+    "x-remote-user",
+    "x-user",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+];
+
+/// Whether a client must not send this name. `extra` are the deployment's own identity headers. Case does not matter, and
+/// `_` counts as `-`: CGI, WSGI and System.Web make one of the two.
+pub fn is_reserved(name: &str, extra: &[impl AsRef<str>]) -> bool {
+    let starts = |prefix: &str| {
+        name.len() >= prefix.len() && same(&name.as_bytes()[..prefix.len()], prefix.as_bytes())
+    };
+    let is = |reserved: &str| same(name.as_bytes(), reserved.as_bytes());
+    PREFIXES.iter().any(|prefix| starts(prefix))
+        || NAMES.iter().any(|name| is(name))
+        || extra.iter().any(|name| is(name.as_ref()))
+}
+
+/// The headers for this caller; none for an anonymous one.
+///
+/// Values are percent-encoded UTF-8: visible ASCII stays, except `%` and, within a role, `,`. So decoding always gives back
+/// what the credential said, and no value can end a line. A list of roles too long is cut between two roles, which takes
+/// rights and gives none.
+pub fn headers(caller: &Caller) -> Vec<(HeaderName, HeaderValue)> {
+    let name = |name: &Option<String>| {
+        name.as_deref()
+            .filter(|name| name.len() <= MAX_NAME)
+            .map(|name| escaped(name, false))
+    };
+    let mut roles = String::new();
+    for role in caller
+        .roles
+        .iter()
+        .filter(|role| !role.is_empty())
+        .map(|role| escaped(role, true))
+    {
+        if roles.len() + 1 + role.len() > MAX_ROLES {
+            break;
+        }
+        if !roles.is_empty() {
+            roles.push(',');
+        }
+        roles.push_str(&role);
+    }
+    [
+        (USER, name(&caller.user)),
+        (TENANT, name(&caller.tenant)),
+        (ROLES, Some(roles)),
+    ]
+    .into_iter()
+    .filter_map(|(header, value)| Some((header, HeaderValue::try_from(value?).ok()?)))
+    .filter(|(_, value)| !value.is_empty())
+    .collect()
+}
+
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let plain = |byte: &u8| {
+        if *byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    a.len() == b.len() && a.iter().map(plain).eq(b.iter().map(plain))
+}
+
+fn escaped(text: &str, item: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' => out.push_str("%25"),
+            b',' if item => out.push_str("%2C"),
+            byte if byte.is_ascii_graphic() => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_spelling_of_a_reserved_name_passes() {
+        let extra = ["X-Portal-User"];
+        for name in [
+            "x-weir-user",
+            "X_Weir_User",
+            "x-weir_anything",
+            "X-WEIR-",
+            "MS-ASPNETCORE-WINAUTHTOKEN",
+            "Remote_User",
+            "x-user",
+            "X_USER",
+            "X-Forwarded-User",
+            "x-auth-request-email",
+            "x_portal-user",
+        ] {
+            assert!(is_reserved(name, &extra), "{name}");
+        }
+        for name in [
+            "x-weir",
+            "x-request-id",
+            "authorization",
+            "x-user-agent",
+            "x-forwarded-for",
+            "user",
+            "",
+        ] {
+            assert!(!is_reserved(name, &extra), "{name}");
+        }
+        assert!(!is_reserved("x-portal-user", &[] as &[&str]));
+    }
+
+    #[test]
+    fn a_caller_becomes_three_headers() {
+        let caller = Caller {
+            user: Some("Zoë\r\nX-Weir-Roles: admin".to_owned()),
+            tenant: Some("100% a,b".to_owned()),
+            roles: vec!["user".to_owned(), String::new(), "a,b".to_owned()],
+            ..Caller::default()
+        };
+        let told: Vec<_> = headers(&caller)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "x-weir-user: Zo%C3%AB%0D%0AX-Weir-Roles:%20admin",
+                "x-weir-tenant: 100%25%20a,b",
+                "x-weir-roles: user,a%2Cb"
+            ]
+        );
+        assert!(headers(&Caller::default()).is_empty());
+    }
+
+    #[test]
+    fn too_many_roles_lose_whole_roles() {
+        let roles: Vec<String> = (0..1000).map(|number| format!("role-{number}")).collect();
+        let told = headers(&Caller {
+            roles: roles.clone(),
+            ..Caller::default()
+        });
+        let told: Vec<&str> = told[0].1.to_str().unwrap().split(',').collect();
+        assert!(told.len() > 300 && told.iter().zip(&roles).all(|(told, role)| told == role));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_visible_ascii(user in ".{0,600}", roles in proptest::collection::vec(".{0,40}", 0..200)) {
+            for (_, value) in headers(&Caller { user: Some(user), roles, ..Caller::default() }) {
+                prop_assert!(value.as_bytes().iter().all(u8::is_ascii_graphic) && value.len() <= MAX_ROLES);
+            }
+        }
+
+        #[test]
+        fn any_name_can_be_tried(name in ".{0,40}") {
+            is_reserved(&name, &["x-ä"]);
+        }
+    }
+}

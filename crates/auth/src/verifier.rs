@@ -1,0 +1,96 @@
+//! Which credentials a route takes, and what happens when a request brings several. A present but bad credential refuses,
+//! whatever else came along: "the first that passes" would let a page log its visitor in as somebody else.
+
+use std::{sync::Arc, time::SystemTime};
+
+use http::HeaderMap;
+
+use crate::{AspNetCookie, Caller, Denied, Jwt};
+
+/// Who decides. One per `[auth.NAME]`.
+#[derive(Debug)]
+pub enum Verifier {
+    /// A Katana session cookie.
+    AspNetCookie(AspNetCookie),
+    /// A signed token, in a header or a cookie.
+    Jwt(Jwt),
+    /// Any of these; see [`Verifier::identify`].
+    Any(Vec<Arc<Verifier>>),
+}
+
+impl Verifier {
+    /// Who sent these headers.
+    ///
+    /// Every credential that is present must be good, and all must name the same user (and tenant, where two name one);
+    /// then the one listed first speaks. Several verifiers that read the same place share one credential: there it is
+    /// enough that one of them accepts it, as with several keys.
+    pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller, Denied> {
+        let mut found = Vec::new();
+        self.examine(headers, now, &mut found);
+        judge(found)
+    }
+
+    /// The cookies that carry credentials: what must not go to a backend that is not the cookie's own application.
+    /// A session cookie may also come as chunks, `NAMEC1`, `NAMEC2`, …
+    pub fn cookie_names(&self) -> Vec<&str> {
+        match self {
+            Self::AspNetCookie(cookie) => vec![cookie.name()],
+            Self::Jwt(jwt) => jwt.cookie_names().collect(),
+            Self::Any(several) => several.iter().flat_map(|one| one.cookie_names()).collect(),
+        }
+    }
+
+    fn examine<'v>(&'v self, headers: &HeaderMap, now: SystemTime, found: &mut Vec<Found<'v>>) {
+        match self {
+            Self::AspNetCookie(cookie) => found.push(Found {
+                place: Place::Cookie(cookie.name()),
+                outcome: cookie.identify(headers, now),
+            }),
+            Self::Jwt(jwt) => jwt.examine(headers, now, found),
+            Self::Any(several) => several
+                .iter()
+                .for_each(|one| one.examine(headers, now, found)),
+        }
+    }
+}
+
+/// Where a credential stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'v> {
+    Authorization,
+    Cookie(&'v str),
+}
+
+/// What one verifier said of one place.
+#[derive(Debug)]
+pub(crate) struct Found<'v> {
+    pub(crate) place: Place<'v>,
+    pub(crate) outcome: Result<Caller, Denied>,
+}
+
+fn judge(mut found: Vec<Found<'_>>) -> Result<Caller, Denied> {
+    found.retain(|one| !matches!(one.outcome, Err(Denied::Missing)));
+    let mut speaker: Option<&Caller> = None;
+    for (index, one) in found.iter().enumerate() {
+        let here = || found.iter().filter(|other| other.place == one.place);
+        if found[..index]
+            .iter()
+            .any(|earlier| earlier.place == one.place)
+        {
+            continue;
+        }
+        let Some(caller) = here().find_map(|other| other.outcome.as_ref().ok()) else {
+            return one.outcome.clone();
+        };
+        match speaker {
+            Some(first) if !agree(first, caller) => return Err(Denied::Conflict),
+            Some(_) => {}
+            None => speaker = Some(caller),
+        }
+    }
+    speaker.cloned().ok_or(Denied::Missing)
+}
+
+fn agree(a: &Caller, b: &Caller) -> bool {
+    a.user == b.user && (a.tenant.is_none() || b.tenant.is_none() || a.tenant == b.tenant)
+}
