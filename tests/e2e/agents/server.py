@@ -10,6 +10,7 @@ import contextvars
 import re
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import uvicorn
 from pydantic_ai import Agent
@@ -18,7 +19,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.ui.ag_ui import AGUIAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 SENTENCE = "A weir measures and regulates the stream without ever stopping its water.".split()
@@ -64,6 +65,16 @@ async def say(messages: list[ModelMessage], _info: AgentInfo):
 agent = Agent(FunctionModel(stream_function=say))
 
 
+async def until_left(events: AsyncIterator, run: dict):
+    """Passes the events on, and closes the record of a run that was left before its model began to speak."""
+    try:
+        async for event in events:
+            yield event
+    finally:
+        if run["ended"] is None and not run["words"]:
+            run.update(outcome="cancelled", ended=now())
+
+
 async def api(request: Request) -> Response:
     try:
         body = await request.json()
@@ -80,7 +91,10 @@ async def api(request: Request) -> Response:
     }
     runs.append(run)
     current_run.set(run)
-    return await AGUIAdapter.dispatch_request(request, agent=agent)
+    response = await AGUIAdapter.dispatch_request(request, agent=agent)
+    if isinstance(response, StreamingResponse):
+        response.body_iterator = until_left(response.body_iterator, run)
+    return response
 
 
 async def health(_request: Request) -> Response:
