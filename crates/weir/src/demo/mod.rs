@@ -99,7 +99,7 @@ impl Parts {
   curl -i http://{listen}/chat/backend/ping
 
   A 429, past the limit:
-  for i in $(seq 40); do curl -s -o /dev/null -w '%{{http_code}} ' -b "$C" http://{listen}/chat/backend/ping; done; curl -i -b "$C" http://{listen}/chat/backend/ping
+  for i in $(seq 25); do curl -s -o /dev/null -w '%{{http_code}} ' -b "$C" http://{listen}/chat/backend/ping; done; curl -i -b "$C" http://{listen}/chat/backend/ping
 
   Ctrl-C stops it all.
 "#

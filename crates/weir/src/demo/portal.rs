@@ -18,6 +18,7 @@ use super::{
     session::Mint,
 };
 
+const ICON: &str = include_str!("page/icon.svg");
 const LOGIN: &str = include_str!("portal/login.html");
 /// The page itself, where nobody asked for anything else.
 const HOME: &str = "/chat/";
@@ -28,7 +29,7 @@ const SESSION: Duration = Duration::from_secs(8 * 60 * 60);
 /// The most characters of a name that are taken: one cookie is to hold the ticket.
 const NAME: usize = 60;
 /// No script, nothing from elsewhere, in nobody's frame.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Answers on a free loopback port for as long as the runtime lives.
 pub(super) async fn start(mint: Arc<Mint>) -> io::Result<SocketAddr> {
@@ -38,6 +39,11 @@ pub(super) async fn start(mint: Arc<Mint>) -> io::Result<SocketAddr> {
 async fn answer(mint: Arc<Mint>, request: Request<Incoming>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/") => moved(HOME),
+        (&Method::GET | &Method::HEAD, "/favicon.ico") => serve::whole(
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, "image/svg+xml")],
+            ICON,
+        ),
         (&Method::GET | &Method::HEAD, "/login") => {
             let wanted = form::field(request.uri().query().unwrap_or_default(), "returnUrl");
             page(

@@ -80,6 +80,7 @@ async function run(question, extra = {}) {
     at("events").textContent = facts.events;
     at("raw").append(`+${ms(arrived - asked)} ms  ${data}\n`);
     if (event.timestamp) facts.way.push(performance.timeOrigin + arrived - event.timestamp);
+    showWay(facts.way);
     if (event.type === "TEXT_MESSAGE_CONTENT") {
       const gap = arrived - facts.last;
       facts.last = arrived;
@@ -129,11 +130,14 @@ async function run(question, extra = {}) {
   if (left) await heard(place, id);
 }
 
+/** Two clocks are compared here: on one machine they are the same, and otherwise the figure would mean nothing. */
+function showWay(way) {
+  const middle = median(way);
+  if (middle !== undefined && Math.abs(middle) < 250) at("way").textContent = middle < 1 ? "< 1" : ms(middle);
+}
+
 /** Says how the run ended; what the stream did not say is not made up. */
 function finish(place, facts, ending, total) {
-  const way = median(facts.way);
-  // Two clocks are compared here: on one machine they are the same, and otherwise the figure would mean nothing.
-  if (way !== undefined && Math.abs(way) < 250) at("way").textContent = way < 1 ? "< 1" : ms(way);
   at("chart").setAttribute(
     "aria-label",
     `Gaps between words: median ${ms(median(bars.gaps()))}, longest ${ms(Math.max(0, ...bars.gaps()))} milliseconds`,
@@ -183,6 +187,7 @@ async function hitTheLimit() {
     const names = ["retry-after", "ratelimit", "ratelimit-policy"];
     const shown = names.filter((name) => response.headers.has(name)).map((name) => `${name}: ${response.headers.get(name)}`);
     at("limit-headers").textContent = ["HTTP/1.1 429 Too Many Requests", ...shown].join("\n");
+    at("limited").scrollIntoView({ block: "nearest" });
     await countdown(sent, Number(response.headers.get("retry-after") ?? 1));
     const again = await ask("/ping", { cache: "no-store" });
     at("limit-says").textContent = `Refused at request ${sent}; ${again.status} again after the wait.`;
@@ -212,15 +217,18 @@ async function whoAmI() {
   if (place.hidden) return;
   const response = await ask("/whoami");
   const told = response.ok ? await response.json() : { refused: String(response.status) + wait(response) };
-  const rows = [["weir told the assistant", ""], ...Object.entries(told)].map(([name, value]) => {
+  const says = document.createElement("p");
+  says.textContent = response.ok ? "What weir told the assistant of you" : "weir did not let this through";
+  const list = document.createElement("dl");
+  list.append(...["user", "tenant", "roles", "forwarded_for", "traceparent", "refused"].filter((name) => name in told).map((name) => {
     const row = document.createElement("div");
-    const [key, says] = [document.createElement("dt"), document.createElement("dd")];
+    const [key, value] = [document.createElement("dt"), document.createElement("dd")];
     key.textContent = name.replace("_", " ");
-    says.textContent = value ?? "nothing";
-    row.append(key, says);
+    value.textContent = told[name] ?? "nothing";
+    row.append(key, value);
     return row;
-  });
-  place.replaceChildren(...rows);
+  }));
+  place.replaceChildren(says, list);
 }
 
 at("ask").addEventListener("submit", (event) => {
@@ -240,7 +248,7 @@ at("whoami").addEventListener("click", whoAmI);
 at("suggestions").addEventListener("click", (event) => {
   if (event.target.tagName === "BUTTON") run(event.target.textContent);
 });
-at("log").addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") running?.abort();
 });
 bars.begin(120);

@@ -9,7 +9,7 @@ export function chart(place) {
   let top = 0;
 
   function scale() {
-    const wanted = Math.max(pace * 1.7, ...gaps) * 1.08;
+    const wanted = Math.max(pace * 1.25, ...gaps) * 1.08;
     // Grows when it must and never shrinks during a run, so that bars do not jump.
     if (wanted <= top) return false;
     top = wanted;
