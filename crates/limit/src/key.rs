@@ -1,0 +1,304 @@
+//! Whose counter a request counts on.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    sync::LazyLock,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Which fact about a request names its counter.
+///
+/// A request without that fact is counted by its address, apart from everyone who has it: `user = "10.0.0.1"` and the address 10.0.0.1
+/// are two counters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeySource {
+    /// The verified user.
+    User,
+    /// The verified tenant.
+    Tenant,
+    /// The client's address. IPv6 counts by /64, which is what one subscriber has; IPv4 written as IPv6 counts as IPv4.
+    ClientIp,
+    /// All values of a header. Clients choose it freely, so it limits only those who mean well, unless something in front sets it.
+    Header(HeaderName),
+}
+
+impl KeySource {
+    /// Reads `user`, `tenant`, `client_ip` or `header:NAME`.
+    ///
+    /// # Errors
+    /// When it is none of these, or NAME is no header name.
+    pub fn parse(text: &str) -> Result<Self, KeySourceError> {
+        match text {
+            "user" => Ok(Self::User),
+            "tenant" => Ok(Self::Tenant),
+            "client_ip" => Ok(Self::ClientIp),
+            _ => {
+                let name = text
+                    .strip_prefix("header:")
+                    .ok_or(KeySourceError::Unknown)?;
+                HeaderName::from_bytes(name.as_bytes())
+                    .map(Self::Header)
+                    .map_err(|_| KeySourceError::HeaderName)
+            }
+        }
+    }
+
+    /// The key of a request. An empty fact is an absent one.
+    pub fn key(&self, facts: &Facts<'_>) -> Key {
+        let text = |kind, text: Option<&str>| {
+            let text = text.filter(|text| !text.is_empty())?;
+            Some(Key {
+                kind,
+                id: digest(|| [text.as_bytes()].into_iter()),
+            })
+        };
+        let named = match self {
+            Self::User => text(Kind::User, facts.user),
+            Self::Tenant => text(Kind::Tenant, facts.tenant),
+            Self::ClientIp => None,
+            Self::Header(name) => {
+                let values = || {
+                    facts
+                        .headers
+                        .get_all(name)
+                        .iter()
+                        .map(HeaderValue::as_bytes)
+                };
+                let given = values().any(|value| !value.is_empty());
+                given.then(|| Key {
+                    kind: Kind::Header,
+                    id: digest(values),
+                })
+            }
+        };
+        named.unwrap_or_else(|| Key {
+            kind: Kind::Address,
+            id: network(facts.ip),
+        })
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User => f.write_str("user"),
+            Self::Tenant => f.write_str("tenant"),
+            Self::ClientIp => f.write_str("client_ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
+}
+
+/// Why a key source cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySourceError {
+    /// Not one of the four.
+    #[error("a limit is by `user`, `tenant`, `client_ip` or `header:NAME`")]
+    Unknown,
+    /// `header:` without a name that a header could have.
+    #[error("not the name of a header")]
+    HeaderName,
+}
+
+/// What is known of a request when it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The user, verified.
+    pub user: Option<&'a str>,
+    /// The tenant, verified.
+    pub tenant: Option<&'a str>,
+    /// The client's address: the peer's, or what a trusted proxy said it is.
+    pub ip: IpAddr,
+    /// The request's headers as the client sent them.
+    pub headers: &'a HeaderMap,
+}
+
+/// Names a counter. Of fixed size whatever it was made from, and without its text: a header may well be somebody's API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    kind: Kind,
+    id: u128,
+}
+
+impl Key {
+    /// The one counter of everyone for whom a full table had no room.
+    pub(crate) const SHARED: Self = Self {
+        kind: Kind::Shared,
+        id: 0,
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    User,
+    Tenant,
+    Header,
+    Address,
+    Shared,
+}
+
+/// Two rounds of SipHash under a seed of this process make 128 bits: nobody outside can search for two texts with one counter. The seed
+/// is the process's and not the limit's, so that keys mean the same after a reload.
+fn digest<'a, I: Iterator<Item = &'a [u8]>>(parts: impl Fn() -> I) -> u128 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let half = |round: u8| {
+        let mut hasher = SEED.build_hasher();
+        round.hash(&mut hasher);
+        parts().for_each(|part| part.hash(&mut hasher)); // with its length
+        hasher.finish()
+    };
+    u128::from(half(0)) << 64 | u128::from(half(1))
+}
+
+/// An IPv4 address as IPv6 has it (`::ffff:a.b.c.d`), or the upper 64 bits of an IPv6 one: the two cannot meet, because the lower half of
+/// the first is never zero.
+fn network(ip: IpAddr) -> u128 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => Ipv6Addr::to_bits(ip) >> 64 << 64,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A key for each number, for the tests of other modules.
+    pub(crate) fn numbered(number: u32) -> Key {
+        Key {
+            kind: Kind::User,
+            id: number.into(),
+        }
+    }
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let lines = lines.iter().map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        });
+        let mut map = HeaderMap::new();
+        lines.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        map
+    }
+
+    fn key(
+        source: &str,
+        user: Option<&str>,
+        tenant: Option<&str>,
+        ip: &str,
+        headers: &HeaderMap,
+    ) -> Key {
+        let facts = Facts {
+            user,
+            tenant,
+            ip: ip.parse().unwrap(),
+            headers,
+        };
+        KeySource::parse(source).unwrap().key(&facts)
+    }
+
+    #[test]
+    fn sources() {
+        for text in ["user", "tenant", "client_ip", "header:x-api-key"] {
+            assert_eq!(KeySource::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            KeySource::parse("header:X-Api-Key"),
+            KeySource::parse("header:x-api-key")
+        );
+        for (text, error) in [
+            ("", KeySourceError::Unknown),
+            ("ip", KeySourceError::Unknown),
+            ("header", KeySourceError::Unknown),
+            ("header:", KeySourceError::HeaderName),
+            ("header:a b", KeySourceError::HeaderName),
+        ] {
+            assert_eq!(KeySource::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fact_decides_and_nothing_else() {
+        let none = HeaderMap::new();
+        let same = |source, one, other| {
+            key(source, Some(one), Some("t"), "10.0.0.1", &none)
+                == key(source, Some(other), Some("t"), "10.0.0.2", &none)
+        };
+        assert!(same("user", "ada", "ada"));
+        assert!(!same("user", "ada", "Ada"));
+        assert!(same("tenant", "ada", "bob"));
+        assert!(!same("client_ip", "ada", "ada"));
+    }
+
+    #[test]
+    fn kinds_do_not_meet() {
+        let none = HeaderMap::new();
+        let named = headers(&[("x-key", "10.0.0.1")]);
+        let keys = [
+            key("user", Some("10.0.0.1"), None, "10.0.0.1", &none),
+            key("tenant", None, Some("10.0.0.1"), "10.0.0.1", &none),
+            key("header:x-key", None, None, "10.0.0.1", &named),
+            key("client_ip", None, None, "10.0.0.1", &none),
+            Key::SHARED,
+        ];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(keys[at + 1..].iter().all(|other| one != other), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn without_the_fact_the_address_counts() {
+        let none = HeaderMap::new();
+        let empty = headers(&[("x-key", "")]);
+        let address = key("client_ip", None, None, "10.0.0.1", &none);
+        assert_eq!(key("user", None, Some("t"), "10.0.0.1", &none), address);
+        assert_eq!(key("user", Some(""), None, "10.0.0.1", &none), address);
+        assert_eq!(key("tenant", Some("u"), None, "10.0.0.1", &none), address);
+        assert_eq!(key("header:x-key", None, None, "10.0.0.1", &none), address);
+        assert_eq!(key("header:x-key", None, None, "10.0.0.1", &empty), address);
+    }
+
+    #[test]
+    fn header_lines_do_not_run_together() {
+        let one = headers(&[("x-key", "ab")]);
+        let two = headers(&[("x-key", "a"), ("x-key", "b")]);
+        let key = |headers| key("header:x-key", None, None, "10.0.0.1", headers);
+        assert_ne!(key(&one), key(&two));
+        assert_eq!(
+            key(&one),
+            key(&headers(&[("x-key", "ab"), ("x-other", "c")]))
+        );
+    }
+
+    #[test]
+    fn addresses() {
+        let none = HeaderMap::new();
+        for (one, other, same) in [
+            ("10.0.0.1", "10.0.0.2", false),
+            ("10.0.0.1", "::ffff:10.0.0.1", true),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+            ("::1", "0.0.0.1", false),
+        ] {
+            let key = |ip| key("client_ip", None, None, ip, &none);
+            assert_eq!(key(one) == key(other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_show_its_text() {
+        let secret = headers(&[("x-api-key", "hunter2")]);
+        let shown = format!(
+            "{:?}",
+            key("header:x-api-key", Some("ada"), None, "10.0.0.1", &secret)
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
