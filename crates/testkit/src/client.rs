@@ -109,6 +109,12 @@ impl Client {
         sockets::held(self.local, self.peer)
     }
 
+    /// What the kernels hold of what the peer sent us: Linux only.
+    #[must_use]
+    pub fn awaiting(&self) -> Option<sockets::Held> {
+        sockets::held(self.peer, self.local)
+    }
+
     /// Sends these bytes as they are.
     ///
     /// # Panics

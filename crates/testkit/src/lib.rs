@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod head;
 pub mod metrics;
+pub mod mint;
 pub mod process;
 pub mod skip;
 pub mod sockets;

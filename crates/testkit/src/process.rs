@@ -215,6 +215,12 @@ impl Weir {
         sockets::descriptors(self.pid())
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        sockets::resident(self.pid())
+    }
+
     /// One scrape of `/metrics`.
     pub async fn metrics(&self) -> Metrics {
         let answer = client::get(self.admin(), "/metrics", &["connection: close"]).await;

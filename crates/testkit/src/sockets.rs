@@ -50,6 +50,26 @@ pub fn descriptors(pid: u32) -> usize {
         .count()
 }
 
+/// How many bytes of memory a process holds: the resident set.
+///
+/// # Panics
+/// Where there is no `/proc/PID/status`.
+#[must_use]
+pub fn resident(pid: u32) -> u64 {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).expect("a process with /proc/PID/status");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("a VmRSS line");
+    let kilobytes: u64 = line
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number of kB");
+    kilobytes * 1024
+}
+
 struct Socket {
     local: u16,
     remote: u16,

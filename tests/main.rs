@@ -1,0 +1,16 @@
+//! The real weir, as a child process on free ports, between raw clients and scripted upstreams. Every promise about streams is a
+//! test that sees a byte before the upstream has sent the next one; every refusal is asserted on its status, its headers and
+//! its series in `/metrics`. Tests wait for conditions, never for time to pass.
+
+mod stage;
+
+mod cases {
+    mod accounts;
+    mod dying;
+    mod leaving;
+    mod life;
+    mod many;
+    mod refusals;
+    mod routing;
+    mod streams;
+}
