@@ -46,6 +46,7 @@ export async function readRun(response, each) {
 
 /** The middle of some numbers; undefined of none. */
 export function median(numbers) {
+  if (numbers.length === 0) return undefined;
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
