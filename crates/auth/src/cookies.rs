@@ -31,6 +31,7 @@ impl<'n> Cookies<'n> {
             .collect();
         let text = lines.join("; ");
 
+        let lower = name.to_ascii_lowercase();
         let mut seen = HashSet::new();
         for spelling in text.split(';').flat_map(spellings) {
             for spelling in [Some(Cow::Borrowed(spelling)), percent_decoded(spelling)]
@@ -38,7 +39,7 @@ impl<'n> Cookies<'n> {
                 .flatten()
             {
                 let spelling = spelling.trim().to_ascii_lowercase();
-                if belongs(&spelling, &name.to_ascii_lowercase()) && !seen.insert(spelling) {
+                if belongs(&spelling, &lower) && !seen.insert(spelling) {
                     return Err(Denied::DuplicateCookie);
                 }
             }
@@ -48,7 +49,7 @@ impl<'n> Cookies<'n> {
             .filter(|cookie| belongs(cookie.name(), name))
             .map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned()))
             .collect();
-        let disguised = seen.contains(&name.to_ascii_lowercase()) && !values.contains_key(name);
+        let disguised = seen.contains(&lower) && !values.contains_key(name);
         Ok(Self {
             name,
             values,
@@ -216,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_tried(text in "[ -~é]{0,200}", escapes in "(%[0-9a-f]{0,2}|.AspNet.Cookies|[=;,C1\"]){0,20}") {
+        fn any_text_can_be_tried(text in "[ -~é]{0,200}", escapes in r#"(%[0-9a-f]{0,2}|\.AspNet\.Cookies|[=;,C1"]){0,20}"#) {
             let _ = read(&[&text, &escapes]);
         }
     }

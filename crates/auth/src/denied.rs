@@ -24,7 +24,7 @@ pub enum Denied {
     /// Its time is over.
     #[error("the credential has expired")]
     Expired,
-    /// Its time has not come: `nbf`, `iat` or `.issued` lie in the future.
+    /// Its time has not come: `nbf` or `iat` lie in the future.
     #[error("the credential is not valid yet")]
     NotYetValid,
     /// It never expires, or does not say in a way that can be read.

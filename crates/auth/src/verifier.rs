@@ -9,13 +9,17 @@ use crate::{AspNetCookie, Caller, Denied, Jwt};
 
 /// Who decides. One per `[auth.NAME]`.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per table of the file, each behind an Arc"
+)]
 pub enum Verifier {
     /// A Katana session cookie.
     AspNetCookie(AspNetCookie),
     /// A signed token, in a header or a cookie.
     Jwt(Jwt),
     /// Any of these; see [`Verifier::identify`].
-    Any(Vec<Arc<Verifier>>),
+    Any(Vec<Arc<Self>>),
 }
 
 impl Verifier {

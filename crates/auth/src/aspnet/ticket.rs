@@ -2,6 +2,7 @@
 //! Whether that is enough to let somebody in is decided one floor up.
 
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     time::SystemTime,
 };
@@ -177,11 +178,12 @@ impl Ticket {
         if reader.count()? != PROPERTIES_FORMAT {
             return None;
         }
-        let mut properties: Vec<(String, String)> = Vec::new();
+        let mut keys = HashSet::new();
+        let mut properties = Vec::new();
         for _ in 0..reader.count()? {
             let (key, value) = (reader.text()?, reader.text()?);
             // .NET's Dictionary.Add throws; and which of two `.expires` would count?
-            if properties.iter().any(|(known, _)| known == key) {
+            if !keys.insert(key) {
                 return None;
             }
             properties.push((key.to_owned(), value.to_owned()));
@@ -232,4 +234,110 @@ impl Ticket {
 
 fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text == DEFAULT { default } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ticket() -> Ticket {
+        let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let mut ticket = Ticket::new("Cookies", issued, issued + Duration::from_secs(3600))
+            .with(NAME_IDENTIFIER, "42")
+            .with(NAME, "zoë")
+            .with(ROLE, "user")
+            .with(ROLE, &"long ".repeat(100));
+        ticket.claims[0].issuer = "https://id.test".to_owned();
+        ticket
+    }
+
+    fn replaced(key: &str, value: &str) -> Option<SystemTime> {
+        let mut ticket = ticket();
+        ticket.properties = vec![(key.to_owned(), value.to_owned())];
+        ticket.expires()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(Ticket::from_gzip(&ticket().to_gzip()), Ok(ticket()));
+    }
+
+    #[test]
+    fn every_beginning_is_refused_and_no_changed_byte_panics() {
+        let whole = ticket().to_bytes();
+        for end in 0..whole.len() {
+            assert_eq!(
+                Ticket::parse(&whole[..end]),
+                Err(Denied::Malformed),
+                "{end}"
+            );
+        }
+        for index in 0..whole.len() {
+            let mut changed = whole.clone();
+            for bit in 0..8 {
+                changed[index] = whole[index] ^ (1 << bit);
+                let _ = Ticket::parse(&changed);
+            }
+        }
+        assert_eq!(
+            Ticket::parse(&[&whole[..], b"after"].concat()),
+            Ok(ticket())
+        );
+    }
+
+    #[test]
+    fn a_property_that_occurs_twice_is_refused() {
+        let mut twice = ticket();
+        twice.properties.push(twice.properties[1].clone());
+        assert_eq!(Ticket::parse(&twice.to_bytes()), Err(Denied::Malformed));
+    }
+
+    #[test]
+    fn the_gzip_trailer_counts() {
+        let gzip = ticket().to_gzip();
+        for index in gzip.len() - 8..gzip.len() {
+            let mut changed = gzip.clone();
+            changed[index] ^= 1;
+            assert_eq!(
+                Ticket::from_gzip(&changed),
+                Err(Denied::Malformed),
+                "{index}"
+            );
+            assert_eq!(
+                Ticket::from_gzip(&gzip[..index]),
+                Err(Denied::Malformed),
+                "{index}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_dotnets_own_form_is_a_time() {
+        assert!(replaced(".expires", "Tue, 06 Dec 2016 15:04:31 GMT").is_some());
+        for bad in [
+            "Mon, 06 Dec 2016 15:04:31 GMT",
+            "Tue, 6 Dec 2016 15:04:31 GMT",
+            "Tuesday, 06-Dec-16 15:04:31 GMT",
+            "Tue Dec  6 15:04:31 2016",
+            "2016-12-06T15:04:31Z",
+            " Tue, 06 Dec 2016 15:04:31 GMT",
+            "",
+        ] {
+            assert_eq!(replaced(".expires", bad), None, "{bad}");
+        }
+        assert_eq!(replaced(".Expires", "Tue, 06 Dec 2016 15:04:31 GMT"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_tried(bytes: Vec<u8>) {
+            let _ = Ticket::parse(&bytes);
+            let _ = Ticket::parse(&[&[3, 0, 0, 0], bytes.as_slice()].concat());
+            let _ = Ticket::from_gzip(&bytes);
+        }
+    }
 }
