@@ -6,11 +6,10 @@ use std::{fmt, net::Ipv6Addr};
 /// A host as written in a rule: `a.test`, or `*.a.test` for every name below `a.test` (one label or more), but not `a.test` itself.
 /// Lower case, without a trailing dot; compared with what [`Authority::host`](crate::Authority::host) gives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// This name only.
-    Exact(Box<str>),
-    /// Names that end with this suffix, which begins with a dot.
-    Below(Box<str>),
+pub struct HostPattern {
+    /// The whole name, or the end of it with a leading dot.
+    pub(crate) name: Box<str>,
+    pub(crate) wildcard: bool,
 }
 
 impl HostPattern {
@@ -19,35 +18,38 @@ impl HostPattern {
     /// # Errors
     /// When it is no host name, or has a `*` anywhere but as its whole first label.
     pub fn parse(text: &str) -> Result<Self, HostPatternError> {
-        if let Some(suffix) = text.strip_prefix("*.") {
-            let name = name(suffix).filter(|name| !name.starts_with('['));
-            return name
-                .map(|name| Self::Below(format!(".{name}").into()))
-                .ok_or(HostPatternError::Name);
-        }
+        let (text, wildcard) = match text.strip_prefix("*.") {
+            Some(suffix) => (suffix, true),
+            None => (text, false),
+        };
         if text.contains('*') {
             return Err(HostPatternError::Wildcard);
         }
-        name(text)
-            .map(|name| Self::Exact(name.into()))
-            .ok_or(HostPatternError::Name)
+        let name = match name(text).ok_or(HostPatternError::Name)? {
+            address if wildcard && address.starts_with('[') => return Err(HostPatternError::Name),
+            suffix if wildcard => format!(".{suffix}"),
+            name => name,
+        };
+        Ok(Self {
+            name: name.into(),
+            wildcard,
+        })
     }
 
     /// Whether the host, in lower case and without a port, is meant.
     pub fn matches(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(name) => **name == *host,
-            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        if self.wildcard {
+            host.len() > self.name.len() && host.ends_with(&*self.name)
+        } else {
+            *self.name == *host
         }
     }
 }
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Below(suffix) => write!(f, "*{suffix}"),
-        }
+        let star = if self.wildcard { "*" } else { "" };
+        write!(f, "{star}{}", self.name)
     }
 }
 
@@ -120,10 +122,10 @@ mod tests {
             ("*", HostPatternError::Wildcard),
             ("a.*.test", HostPatternError::Wildcard),
             ("*a.test", HostPatternError::Wildcard),
+            ("*.*.test", HostPatternError::Wildcard),
         ] {
             assert_eq!(HostPattern::parse(text), Err(error), "{text}");
         }
-        assert_eq!(HostPattern::parse("*.*.test"), Err(HostPatternError::Name));
     }
 
     #[test]

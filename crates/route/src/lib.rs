@@ -9,6 +9,7 @@ mod host;
 mod path;
 mod pattern;
 mod rewrite;
+mod rule;
 mod table;
 mod tree;
 
@@ -17,4 +18,5 @@ pub use host::{HostPattern, HostPatternError};
 pub use path::{NormalPath, PathError};
 pub use pattern::{Pattern, PatternError};
 pub use rewrite::{Rewrite, RewriteError};
-pub use table::{Clash, Miss, Rule, Table};
+pub use rule::Rule;
+pub use table::{Clash, Miss, Table};
