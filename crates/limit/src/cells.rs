@@ -10,7 +10,7 @@ use std::{
 
 use crate::key::Key;
 
-/// About so many keys; full shards may turn keys away a few percent earlier. 48 bytes each, so some 8 MB at the most.
+/// About so many keys; full shards may turn keys away a few percent earlier. 48 bytes each, so some 6 MB at the most.
 pub(crate) const CAPACITY: usize = 100_000;
 
 const SHARDS: usize = 64;
