@@ -1,5 +1,6 @@
 // What must be true of weir between a browser, a portal, CopilotKit's runtime and an agents server. Read from top to bottom.
 
+import { readFile } from "node:fs/promises";
 import { mint } from "../portal/katana.mjs";
 import { now, until } from "./parts.mjs";
 import { expect } from "./report.mjs";
@@ -8,6 +9,7 @@ import { ask, leaveAt, relay } from "./wire.mjs";
 const CHAT = "/chat/";
 const RUN = "/chat/copilotkit-api/agent/default/run";
 const NAME = "ana@example.test";
+const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const HOURS = 3600 * 1000;
 
 const json = async (url) => JSON.parse((await ask(url)).body);
@@ -60,12 +62,13 @@ export async function checks(report, world) {
   });
 
   await check("the agents server is told who asks, and no forged header reaches it", async () => {
-    const headers = { ...(await cookieHeader()), "x-weir-user": "forged", "X-Weir-Roles": "admin" };
+    const headers = { ...(await cookieHeader()), "x-weir-user": "forged", "X-Weir-Roles": "admin", traceparent: `00-${TRACE}-00f067aa0ba902b7-01` };
     const { status, body } = await ask(weir + "/chat/backend/data/x?y=1", { headers });
     expect(status === 200, `answered ${status}: ${body}`);
     const arrived = JSON.parse(body);
     expect(arrived.path === "/data/x" && arrived.query === "y=1", `arrived as ${arrived.path}?${arrived.query}`);
     expect(arrived.headers["x-weir-user"] === NAME, `x-weir-user: ${arrived.headers["x-weir-user"]}`);
+    expect(arrived.headers.traceparent?.startsWith(`00-${TRACE}-`), `traceparent: ${arrived.headers.traceparent}`);
     expect(arrived.headers["x-weir-roles"] === "user,analyst", `x-weir-roles: ${arrived.headers["x-weir-roles"]}`);
   });
 
@@ -204,6 +207,25 @@ export async function checks(report, world) {
     expect(total(text, "weir_refusals_total") >= 9, "the refusals were not counted");
     expect(total(text, "active_conversations") === 0, "conversations are said to be active without a stream");
     return `${complete} complete, ${gone} client_gone, ${events} events`;
+  });
+
+  await check("the access log has a line for each exchange, with what its stream did and nothing secret", async () => {
+    const cookie = (await cookieHeader()).cookie.slice(".AspNet.Cookies=".length);
+    const read = async () => (await readFile(world.accessLog, "utf8")).split("\n").filter(Boolean);
+    const find = async (path, outcome) => (await read()).map((line) => JSON.parse(line)).find((line) => line.path === path && line.outcome === outcome);
+    const whole = await until("the line of the whole answer", () => find(RUN, "complete"));
+    for (const key of ["timestamp", "level", "service", "trace_id", "span_id", "message", "method", "status", "duration_ms", "route", "upstream"]) {
+      expect(whole[key] !== undefined, `no ${key} in ${JSON.stringify(whole)}`);
+    }
+    expect(whole.events >= 14 && whole.duration_ms > 1_500 && whole.max_gap_ms < 1_000, JSON.stringify(whole));
+    await until("the line of a left stream", () => find(RUN, "client_gone"));
+    const named = await until("the line of a left run", () => find("/chat/backend/api", "client_gone"));
+    expect(named.user_id === NAME, JSON.stringify(named));
+    const traced = await until("the line of the traced request", () => find("/chat/backend/data/x", "complete"));
+    expect(traced.trace_id === TRACE, `trace_id ${traced.trace_id}`);
+    const lines = await read();
+    expect(!lines.some((line) => line.includes(cookie.slice(0, 32)) || line.includes("y=1")), "a cookie or a query stands in the log");
+    return `${lines.length} lines`;
   });
 
   await check("weir ends on SIGTERM with status 0", async () => {

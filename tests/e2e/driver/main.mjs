@@ -1,7 +1,7 @@
 // Starts every part, runs the checks, ends every part. Exit status 0 exactly when every check passed.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,8 @@ if (missing.length > 0) {
   process.exit(process.env.WEIR_FULL ? 1 : 0);
 }
 
-const parts = new Parts(path.join(built, "log"));
+const logs = path.join(built, "log");
+const parts = new Parts(logs);
 let browser;
 const end = async () => {
   await browser?.close().catch(() => {});
@@ -47,6 +48,10 @@ try {
     parts.start("portal", ["node", path.join(here, "portal", "server.mjs")], { env: keysInEnvironment }),
     playwright.launch({
       executablePath: chromium,
+      // Its own handlers would end this process before it has ended the parts.
+      handleSIGINT: false,
+      handleSIGTERM: false,
+      handleSIGHUP: false,
       args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"],
     }),
   ]);
@@ -56,8 +61,8 @@ try {
     env: { COPILOTKIT_TELEMETRY_DISABLED: "true", DO_NOT_TRACK: "1" },
   });
   const address = (part) => new URL(part.urls.listening[0]).host;
-  const logs = path.join(built, "log");
-  mkdirSync(logs, { recursive: true });
+  const accessLog = path.join(logs, "access.log");
+  rmSync(accessLog, { force: true });
   const weir = await parts.start("weir", [weirBinary, "run", "--config", path.join(root, "config", "dr-migrate.toml")], {
     words: ["listening", "admin"],
     cwd: root,
@@ -69,7 +74,7 @@ try {
       AGENTS_ADDRESS: address(agents),
       PORTAL_ADDRESS: address(portal),
       SITE_ROOT: site,
-      WEIR_LOG: path.join(logs, "access.log"),
+      WEIR_LOG: accessLog,
     },
   });
   await checks(report, {
@@ -79,6 +84,7 @@ try {
     admin: weir.urls.admin[0],
     agents: agents.urls.listening[0],
     observer: runtime.urls.observing[0],
+    accessLog,
     stopWeir: () => parts.stop(weir),
     screenshot: path.join(logs, "failure.png"),
   });
