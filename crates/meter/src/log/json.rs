@@ -1,0 +1,133 @@
+//! An access line as one JSON object.
+
+use std::{borrow::Cow, io::Write, time::Duration};
+
+use super::{
+    entry::{Entry, Value},
+    time,
+};
+
+/// Bytes shown of any text: a line stays under 16 KiB whatever a peer sends.
+pub(super) const SHOWN: usize = 1024;
+
+/// Appends the line and its end. Whatever the texts hold, it is one line and one object: `serde_json` escapes them.
+pub(super) fn write(entry: &Entry<'_>, service: &str, line: &mut Vec<u8>) {
+    let mut separator = b'{';
+    entry.fields(service, |name, value| {
+        line.push(separator);
+        separator = b',';
+        line.push(b'"');
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b"\":");
+        write_value(value, line).expect("a Vec takes all");
+    });
+    line.extend_from_slice(b"}\n");
+}
+
+fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
+    match value {
+        Value::Text(text) => write_string(text, line)?,
+        Value::Bytes(bytes) => write_string(&String::from_utf8_lossy(bytes), line)?,
+        Value::Number(number) => write!(line, "{number}")?,
+        Value::Millis(duration) => write_millis(duration, line)?,
+        Value::Time(at) => {
+            line.push(b'"');
+            time::write(at, line)?;
+            line.push(b'"');
+        }
+        Value::Address(address) => write!(line, "\"{address}\"")?,
+        Value::Null => line.extend_from_slice(b"null"),
+    }
+    Ok(())
+}
+
+/// In quotes, escaped, cut to [`SHOWN`].
+pub(super) fn write_string(text: &str, line: &mut Vec<u8>) -> std::io::Result<()> {
+    let shown = if text.len() > SHOWN {
+        Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(SHOWN)]))
+    } else {
+        Cow::Borrowed(text)
+    };
+    serde_json::to_writer(line, &*shown).map_err(Into::into)
+}
+
+/// With microseconds behind the point.
+pub(super) fn write_millis(duration: Duration, line: &mut Vec<u8>) -> std::io::Result<()> {
+    let micros = duration.as_micros();
+    write!(line, "{}.{:03}", micros / 1000, micros % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{StreamFacts, entry::tests::sample};
+
+    fn line(entry: &Entry<'_>) -> String {
+        let mut line = Vec::new();
+        write(entry, "copilot", &mut line);
+        String::from_utf8(line).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn every_field_in_its_order() {
+        assert_eq!(
+            line(&sample()),
+            concat!(
+                r#"{"timestamp":"2026-11-20T16:00:00.123Z","level":"info","service":"copilot","#,
+                r#""trace_id":"4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b","span_id":"0f0f0f0f0f0f0f0f","#,
+                r#""tenant_id":"acme","user_id":"anna","message":"exchange","method":"POST","path":"/chat/backend/run","#,
+                r#""status":200,"duration_ms":2082.500,"protocol":"HTTP/1.1","route":"/chat/backend/*","upstream":"127.0.0.1:8002","#,
+                r#""client":"10.0.0.7","outcome":"complete","bytes_in":42,"bytes":1310,"user_agent":"curl/8","#,
+                r#""first_byte_ms":370.000,"first_event_ms":374.000,"events":12,"max_gap_ms":150.250,"dialect":"ag-ui","#,
+                r#""model":"gpt-5","input_tokens":7,"output_tokens":5,"conversation_id":"t-1"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_absent_is_left_out_but_the_caller_is_null() {
+        let mut entry = sample();
+        (
+            entry.tenant,
+            entry.user,
+            entry.upstream,
+            entry.bytes_in,
+            entry.user_agent,
+        ) = (None, None, None, None, None);
+        entry.reason = Some("no_route");
+        entry.stream = Some(StreamFacts::default());
+        let text = line(&entry);
+        assert!(
+            text.contains(r#""tenant_id":null,"user_id":null,"#),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(
+                "\"outcome\":\"complete\",\"reason\":\"no_route\",\"bytes\":1310,\"events\":0}\n"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("upstream"), "{text}");
+    }
+
+    #[test]
+    fn nothing_a_peer_sends_breaks_the_line() {
+        let hostile = "\"},\n\r\u{0}\u{7f}\u{1b}[31m\u{2028}\\é";
+        let mut agent: Vec<u8> = (0..=255).collect();
+        agent.resize(100_000, b'"');
+        let mut entry = sample();
+        (entry.path, entry.method, entry.user, entry.message) =
+            (hostile, hostile, Some(hostile), hostile);
+        entry.user_agent = Some(&agent);
+        let text = line(&entry);
+        assert_eq!(text.find('\n'), Some(text.len() - 1));
+        assert!(text.len() < 16 * 1024);
+        let value: serde_json::Value = serde_json::from_str(&text).expect("one object");
+        assert_eq!(
+            (value["path"].as_str(), value["user_id"].as_str()),
+            (Some(hostile), Some(hostile))
+        );
+        assert_eq!(value["status"], 200);
+    }
+}

@@ -1,0 +1,199 @@
+//! Lines on their way from the workers to the writer: one buffer that the writer takes as a whole.
+//!
+//! Rejected: a channel of lines. It bounds their number, not their bytes, costs an allocation per line, and wakes the writer for each.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus::IntCounter;
+
+use super::sink::Sink;
+
+/// Most bytes waiting: some ten thousand lines. There may be as many again in the writer's hands.
+const ROOM: usize = 4 << 20;
+
+/// How long the writer gathers lines before it writes them: under load it then wakes two hundred times a second, not once a request.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Between the workers and the writer.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// The writer waits here for lines, or for somebody in a hurry.
+    work: Condvar,
+    /// Those who flush wait here.
+    written: Condvar,
+    dropped: IntCounter,
+}
+
+#[derive(Default)]
+struct State {
+    buffer: Vec<u8>,
+    /// In `buffer`.
+    lines: u64,
+    /// Batches the writer has taken, and those that it is done with.
+    taken: u64,
+    done: u64,
+    /// The writer sleeps until somebody wakes it.
+    asleep: bool,
+    /// Somebody waits: do not gather.
+    hurry: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(dropped: IntCounter) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            written: Condvar::new(),
+            dropped,
+        })
+    }
+
+    /// Appends a line, or drops it if there is no room.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.buffer.len() + line.len() > ROOM {
+            drop(state);
+            self.dropped.inc();
+            return;
+        }
+        state.buffer.extend_from_slice(line);
+        state.lines += 1;
+        let wake = std::mem::take(&mut state.asleep);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until what was pushed before is written; whether it was in time.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        let batch = state.taken + u64::from(!state.buffer.is_empty());
+        while state.done < batch {
+            state.hurry = true;
+            self.work.notify_one();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self
+                .written
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// The writer ends when it has written what is there.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    /// The writer's life.
+    pub(super) fn drain_into(&self, mut sink: Sink) {
+        let mut batch = Vec::new();
+        let mut failing = false;
+        while let Some(lines) = self.take(&mut batch) {
+            match sink.write(&batch) {
+                Ok(()) => failing = false,
+                Err(error) => {
+                    self.dropped.inc_by(lines);
+                    // Once per trouble, not once per batch; the metric has the extent.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot write the access log"
+                        );
+                    }
+                }
+            }
+            self.lock().done += 1;
+            self.written.notify_all();
+        }
+    }
+
+    /// Waits for lines, swaps them into `batch` and says how many; `None`: closed and empty.
+    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
+        batch.clear();
+        // A burst may have made it large; an idle weir shall not keep it.
+        batch.shrink_to(ROOM / 64);
+        let mut state = self.lock();
+        while state.buffer.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state.asleep = true;
+            state = self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.asleep = false;
+        let gathered = self
+            .work
+            .wait_timeout_while(state, GATHER, |state| !state.hurry && !state.closed);
+        state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        state.hurry = false;
+        state.taken += 1;
+        std::mem::swap(&mut state.buffer, batch);
+        Some(std::mem::take(&mut state.lines))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter() -> IntCounter {
+        IntCounter::new("c", "c").expect("a valid name")
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let dropped = counter();
+        let queue = Queue::new(dropped.clone());
+        let line = vec![b'x'; ROOM / 4];
+        for _ in 0..6 {
+            queue.push(&line);
+        }
+        assert_eq!((dropped.get(), queue.lock().lines), (2, 4));
+        assert!(!queue.flush(Duration::from_millis(1)), "nobody writes");
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_written_is_counted_and_does_not_end_the_writer() {
+        let dropped = counter();
+        let queue = Queue::new(dropped.clone());
+        let writer = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken()));
+        for expected in [2, 4] {
+            queue.push(b"a\n");
+            queue.push(b"b\n");
+            assert!(queue.flush(Duration::from_secs(30)));
+            assert_eq!(dropped.get(), expected);
+        }
+        queue.close();
+        thread.join().expect("no panic");
+    }
+
+    #[test]
+    fn closing_an_idle_queue_ends_the_writer() {
+        let queue = Queue::new(counter());
+        let writer = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken()));
+        queue.close();
+        thread.join().expect("no panic");
+        assert!(queue.flush(Duration::ZERO), "nothing is left");
+    }
+}
