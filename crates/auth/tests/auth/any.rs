@@ -1,9 +1,6 @@
 //! Several verifiers on one route: each credential that came must be good, and all must name one caller.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, header};
 use jsonwebtoken::{EncodingKey, Header};
@@ -13,15 +10,9 @@ use weir_auth::{
     aspnet::{Decryption, MachineKey, NAME, Ticket, Validation},
 };
 
-const SECRETS: [&str; 2] = [
-    "q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAa",
-    "Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAaq8",
-];
-const NOW: u64 = 1_767_225_600;
+use crate::tokens::{NOW, OTHER, SECRET, now};
 
-fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(NOW)
-}
+const SECRETS: [&str; 2] = [SECRET, OTHER];
 
 fn portal() -> AspNetCookie {
     let key = MachineKey::new(

@@ -1,0 +1,9 @@
+//! weir-auth from outside: every vector, every guard, every changed byte.
+
+mod any;
+mod claims;
+mod guards;
+mod katana;
+mod places;
+mod tokens;
+mod vectors;
