@@ -30,7 +30,12 @@ const end = async () => {
   await browser?.close().catch(() => {});
   await parts.stopAll();
 };
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => end().finally(() => process.exit(1)));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => {
+    console.log(`FAIL  interrupted by ${signal}; what follows is its consequence`);
+    end().finally(() => process.exit(1));
+  });
+}
 const overall = setTimeout(() => {
   console.log("FAIL  the whole test took over 5 minutes");
   end().finally(() => process.exit(1));

@@ -13,7 +13,9 @@ export class Report {
       return true;
     } catch (error) {
       this.#failed++;
-      console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll("\n", "\n      ")}`);
+      // Playwright appends the browser's whole log.
+      const [why] = String(error.message ?? error).split("\nBrowser logs:");
+      console.log(`FAIL  ${name}\n      ${why.replaceAll("\n", "\n      ")}`);
       return false;
     }
   }
