@@ -15,8 +15,8 @@ pub const ROLES: HeaderName = HeaderName::from_static("x-weir-roles");
 /// Escaped, joined roles stop at this many bytes.
 const MAX_ROLES: usize = 4 * 1024;
 
-/// Names that some backend believes: weir's own, IIS's and ASP.NET Core Module's, and those of the proxies most applications
-/// were written behind. Without their separators' difference.
+/// Names that some backend believes: weir's own, those of IIS and the ASP.NET Core Module, and those of the proxies that
+/// most applications were written behind.
 const PREFIXES: [&str; 3] = ["x-weir-", "ms-aspnetcore-", "x-auth-request-"];
 const NAMES: [&str; 7] = [
     "remote-user",

@@ -9,7 +9,7 @@ mod strict;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use jsonwebtoken::{DecodingKey, Validation};
+use jsonwebtoken::{DecodingKey, Validation, errors::ErrorKind};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -191,19 +191,18 @@ impl Jwt {
             Some(Value::String(kind)) => strip_prefix_ignoring_case(kind, "application/"),
             Some(_) => return Err(Denied::WrongType),
         };
-        match self
-            .settings
-            .types
+        let expected = &self.settings.types;
+        if expected
             .iter()
             .any(|expected| expected.eq_ignore_ascii_case(kind))
         {
-            true => Ok(()),
-            false => Err(Denied::WrongType),
+            Ok(())
+        } else {
+            Err(Denied::WrongType)
         }
     }
 
     fn check_signature(&self, token: &str) -> Result<serde_json::Map<String, Value>, Denied> {
-        use jsonwebtoken::errors::ErrorKind;
         for key in &self.keys {
             return match jsonwebtoken::decode::<Strict>(token, key, &self.validation) {
                 Ok(data) => Ok(data.claims.0),
