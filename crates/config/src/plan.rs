@@ -48,6 +48,8 @@ pub struct Plan {
     pub table: Table,
     /// Model names that may stand in metric labels; others count as `other`. Key `models`.
     pub models: Vec<String>,
+    /// What is probably a slip but serves nobody wrongly, each with `file:line:column` and the key's path, in the order they were seen.
+    pub warnings: Vec<String>,
 }
 
 /// One `[[listen]]`.
@@ -111,7 +113,7 @@ pub struct Auth {
 }
 
 /// `[limit.NAME]`: either `rate` (with `algorithm`, `burst`) or `streams`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// The name in the file, and in the RateLimit headers.
     pub name: String,

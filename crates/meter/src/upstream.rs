@@ -8,7 +8,7 @@ use std::{
 
 use prometheus::{IntCounter, IntGauge};
 
-use crate::{families::Families, guard::Held, words::Words};
+use crate::{families::Families, words::Words};
 
 /// Counts what happens with one server.
 pub struct UpstreamSeries {
@@ -35,9 +35,9 @@ impl UpstreamSeries {
         self.healthy.set(is.into());
     }
 
-    /// An exchange is with the server until the guard is dropped.
-    pub fn in_flight(&self) -> Held {
-        Held::new(&self.in_flight)
+    /// So many more (or fewer) exchanges are with the server.
+    pub fn in_flight(&self, change: i64) {
+        self.in_flight.add(change);
     }
 
     /// A connection was tried; `result` is a word of weir's own. Counted per upstream.

@@ -19,6 +19,7 @@ pub struct Downstream {
     waiting: AtomicU32,
     began_waiting: Notify,
     cut: AtomicBool,
+    was_cut: Notify,
     reset: AtomicBool,
     body: AtomicWaker,
 }
@@ -38,12 +39,21 @@ impl Downstream {
     /// Streams still running are to end now, with their in-band error: the drain deadline has passed.
     pub fn cut(&self) {
         self.cut.store(true, Relaxed);
+        self.was_cut.notify_waiters();
         self.body.wake();
     }
 
     /// Whether [`Downstream::cut`] was called.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Relaxed)
+    }
+
+    /// Resolves when [`Downstream::cut`] is called: for an exchange that has no body yet.
+    pub async fn was_cut(&self) {
+        let cut = self.was_cut.notified();
+        if !self.is_cut() {
+            cut.await;
+        }
     }
 
     /// Wakes this body at the next flush or cut. One waker is enough for HTTP/1.1, where a connection carries one body at a time.

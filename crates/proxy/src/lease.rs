@@ -44,6 +44,11 @@ impl Lease {
             .expect("taken only by release, which consumes the lease")
     }
 
+    /// The server it is on, as text.
+    pub fn server(&self) -> &Arc<str> {
+        self.upstream.servers()[self.server].label()
+    }
+
     /// Its request is tried again on another connection.
     pub(crate) fn retried(&self) {
         self.upstream.servers()[self.server].events.retried();

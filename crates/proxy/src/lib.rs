@@ -23,4 +23,5 @@ mod lease;
 mod source;
 mod watched;
 
+pub use source::Upload;
 pub use watched::{Body, Exchange};

@@ -1,7 +1,10 @@
 //! The state of an upstream that all workers share: which servers are well, how busy each is, whose turn it is.
 //! Atomics only; the connections themselves belong to each worker's pool.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
 use crate::settings::{Balance, Server, Upstream};
 
@@ -32,6 +35,7 @@ pub struct ServerState {
     /// Unlike any other server's of this process, so that a pool entry can never reach the wrong one after a reload.
     id: u64,
     server: Server,
+    label: Arc<str>,
     healthy: AtomicBool,
     in_flight: AtomicUsize,
     pub(crate) events: Box<dyn ServerEvents>,
@@ -55,6 +59,7 @@ impl UpstreamState {
                 ServerState {
                     id: NEXT.fetch_add(1, Relaxed),
                     server: server.clone(),
+                    label: server.to_string().into(),
                     healthy: AtomicBool::new(true),
                     in_flight: AtomicUsize::new(0),
                     events,
@@ -117,6 +122,11 @@ impl ServerState {
     /// Exchanges on it right now, over all workers.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
+    }
+
+    /// The same as text, made once.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -1,0 +1,109 @@
+//! Static files, by tower-http's `ServeDir`: ETag, ranges, precompressed `.br` and `.gz`. This file decides only which name is tried:
+//! the path, then the path with `.html` (as exported sites expect), then the route's fallback.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts, uri::PathAndQuery,
+};
+use http_body_util::Empty;
+use tower_http::services::ServeDir;
+use weir_proxy::Body;
+use weir_route::NormalPath;
+
+use crate::refusal::Refusal;
+
+/// A folder to serve from.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    dir: ServeDir,
+    fallback: Option<String>,
+}
+
+impl Folder {
+    pub(crate) fn new(root: &Path, fallback: Option<&str>) -> Self {
+        Self {
+            dir: ServeDir::new(root).precompressed_br().precompressed_gzip(),
+            fallback: fallback.map(|name| format!("/{}", name.trim_start_matches('/'))),
+        }
+    }
+}
+
+/// The file for a path below the folder; `full` is the path as the client knows it, for redirects.
+pub(crate) async fn serve(
+    folder: &Folder,
+    head: &Parts,
+    full: &NormalPath,
+    path: &str,
+) -> Result<Response<Body>, Refusal> {
+    // What begins with a dot is the version control's, the editor's or the operator's, never the site's.
+    if path
+        .split('/')
+        .any(|segment| segment.starts_with('.') && segment != ".well-known")
+    {
+        return Err(Refusal::NoFile);
+    }
+    let found = open(folder, head, path).await?;
+    match found.status() {
+        StatusCode::NOT_FOUND | StatusCode::TEMPORARY_REDIRECT => {}
+        _ => return Ok(found),
+    }
+    let bare = path.trim_end_matches('/');
+    if !bare.is_empty() {
+        let page = open(folder, head, &format!("{bare}.html")).await?;
+        if page.status() != StatusCode::NOT_FOUND {
+            return Ok(page);
+        }
+    }
+    if found.status() == StatusCode::TEMPORARY_REDIRECT {
+        return to_folder(full, head.uri.query());
+    }
+    let Some(fallback) = &folder.fallback else {
+        return Err(Refusal::NoFile);
+    };
+    let page = open(folder, head, fallback).await?;
+    if page.status() == StatusCode::NOT_FOUND {
+        Err(Refusal::NoFile)
+    } else {
+        Ok(page)
+    }
+}
+
+pub(crate) fn with_cache_control(
+    mut response: Response<Body>,
+    value: Option<&HeaderValue>,
+) -> Response<Body> {
+    if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+        response
+            .headers_mut()
+            .extend(value.map(|value| (header::CACHE_CONTROL, value.clone())));
+    }
+    response
+}
+
+async fn open(folder: &Folder, head: &Parts, path: &str) -> Result<Response<Body>, Refusal> {
+    let target = PathAndQuery::try_from(path).map_err(|_| Refusal::NoFile)?;
+    let mut ask = Request::new(Empty::<Bytes>::new());
+    *ask.method_mut() = head.method.clone();
+    *ask.uri_mut() = Uri::from(target);
+    *ask.headers_mut() = head.headers.clone();
+    let answer = folder.dir.clone().try_call(ask).await.map_err(|error| {
+        tracing::warn!(%error, path, "a file could not be read");
+        Refusal::Internal
+    })?;
+    Ok(answer.map(|body| Body::file(http_body_util::BodyExt::boxed_unsync(body))))
+}
+
+/// A folder without its slash: relative links in its page would point beside it.
+fn to_folder(full: &NormalPath, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+    let location = query.map_or_else(
+        || format!("{}/", full.as_str()),
+        |query| format!("{}/?{query}", full.as_str()),
+    );
+    let location = HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}

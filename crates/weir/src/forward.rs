@@ -1,0 +1,121 @@
+//! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
+//! Which headers and how they travel is weir-proxy's; this file brings it the facts.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri, request::Parts, uri::PathAndQuery};
+use hyper::body::Incoming;
+use weir_auth::{Caller, identity};
+use weir_proxy::{
+    Body,
+    downstream::Waiting,
+    inbound::{self, Kind},
+    outbound::Outbound,
+    send::{self, Answer, Outgoing},
+    settings::{StreamPolicy, Timeouts},
+    upstream::UpstreamState,
+};
+use weir_route::Rewrite;
+
+use crate::{
+    client::Client,
+    gateway::Gateway,
+    ledger::Ledger,
+    pipeline::{Asked, with_query},
+    refusal::Refusal,
+};
+
+/// The facts of one forwarding.
+pub(crate) struct Forward<'a> {
+    pub(crate) upstream: &'a Arc<UpstreamState>,
+    pub(crate) rewrite: &'a Rewrite,
+    pub(crate) stream: &'a StreamPolicy,
+    pub(crate) timeout: &'a Timeouts,
+    pub(crate) client: &'a Client,
+    pub(crate) caller: &'a Caller,
+    pub(crate) asked: &'a Asked,
+}
+
+/// An upstream's answer, with what the watch over its body needs.
+pub(crate) struct Passed {
+    pub(crate) answer: Answer,
+    pub(crate) kind: Kind,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) policy: StreamPolicy,
+    pub(crate) waiting: Waiting,
+}
+
+impl Forward<'_> {
+    /// Sends the request and waits for the answer's head.
+    pub(crate) async fn run(
+        &self,
+        gateway: &Gateway,
+        head: Parts,
+        body: Incoming,
+        ledger: &mut Ledger,
+    ) -> Result<Passed, Refusal> {
+        let waiting = self.client.downstream.wait_on_upstream();
+        let max_body = gateway.plan.routes[self.asked.route].max_body;
+        let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
+        let outgoing = Outgoing {
+            target: self.target(&head)?,
+            headers: self.headers(&head, ledger)?,
+            method: head.method.clone(),
+            body,
+            upload,
+        };
+        ledger.uploads(&outgoing.upload);
+        let mut answer = tokio::select! {
+            biased;
+            answer = send::send(self.upstream, self.timeout, outgoing) => answer?,
+            () = self.client.downstream.was_cut() => return Err(Refusal::Stopping),
+        };
+        ledger.answered_by(answer.lease.server());
+        let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
+        inbound::inbound(&mut answer.head.headers, kind.stream);
+        // What hyper's client left there (an odd reason phrase) is of the upstream's hop.
+        answer.head.extensions.clear();
+        Ok(Passed {
+            answer,
+            kind,
+            timeouts: *self.timeout,
+            policy: self.stream.clone(),
+            waiting,
+        })
+    }
+
+    fn headers(&self, head: &Parts, ledger: &Ledger) -> Result<http::HeaderMap, Refusal> {
+        let identity = identity::headers(self.caller);
+        let outbound = Outbound {
+            headers: &head.headers,
+            host: self.host()?,
+            client: self.client.peer.ip(),
+            scheme: "http",
+            identity: &identity,
+            traceparent: ledger.traceparent(),
+            reserved: &|name| identity::is_reserved(name, &[] as &[&str]),
+        };
+        Ok(outbound.headers())
+    }
+
+    /// The configured name, or the client's. HTTP/1.0 may come without one: then the server's own is the best there is.
+    fn host(&self) -> Result<HeaderValue, Refusal> {
+        let settings = self.upstream.settings();
+        if let Some(host) = &settings.host {
+            return Ok(host.clone());
+        }
+        let host = match &self.asked.authority {
+            Some(authority) => authority.to_string(),
+            None => settings.servers[0].to_string(),
+        };
+        HeaderValue::from_str(&host).map_err(|_| Refusal::Internal)
+    }
+
+    /// Origin form: the rewritten path, and the query exactly as it came.
+    fn target(&self, head: &Parts) -> Result<Uri, Refusal> {
+        let target = with_query(&self.rewrite.apply(&self.asked.path), head);
+        PathAndQuery::from_maybe_shared(target)
+            .map(Uri::from)
+            .map_err(|_| Refusal::Internal)
+    }
+}

@@ -1,0 +1,183 @@
+//! A plan at work: the plan itself and what its parts have become (upstreams with their state, limits with their counters, series, the
+//! log). Built at start and at each reload; what did not change is taken over from the one before, with all it knows.
+
+use std::{io, sync::Arc, time::SystemTime};
+
+use weir_config::plan::{Action, Limit, LimitKind, Plan};
+use weir_limit::{Facts, RateLimit, StreamLimit};
+use weir_meter::{Meter, RouteSeries, UpstreamSeries, log::AccessLog};
+use weir_proxy::{
+    settings::Server,
+    upstream::{ServerEvents, UpstreamState},
+};
+
+use crate::{files::Folder, ledger::Ledger, refusal::Refusal};
+
+/// The name under which exchanges count that reached no route.
+const UNROUTED: &str = "-";
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// What the file says.
+    pub(crate) plan: Plan,
+    /// Beside [`Plan::upstreams`].
+    pub(crate) upstreams: Vec<Arc<UpstreamState>>,
+    /// Beside [`Plan::limits`].
+    pub(crate) limits: Vec<LimitState>,
+    /// Beside [`Plan::routes`].
+    pub(crate) series: Vec<Arc<RouteSeries>>,
+    /// For exchanges that reached no route.
+    pub(crate) unrouted: Arc<RouteSeries>,
+    /// Counts what belongs to no route.
+    pub(crate) meter: Arc<Meter>,
+    /// Where exchanges are written down.
+    pub(crate) log: Arc<AccessLog>,
+    /// Beside [`Plan::routes`]; those that serve files.
+    folders: Vec<Option<Folder>>,
+}
+
+impl Gateway {
+    /// Builds from a plan; fails only where the log cannot be opened.
+    pub(crate) fn build(
+        plan: Plan,
+        before: Option<&Self>,
+        meter: &Arc<Meter>,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let log = match before {
+            Some(before) if before.plan.log == plan.log && before.plan.service == plan.service => {
+                Arc::clone(&before.log)
+            }
+            _ => Arc::new(AccessLog::open(
+                plan.log.format,
+                plan.log.to.clone(),
+                &plan.service,
+                meter,
+            )?),
+        };
+        meter.set_models(plan.models.iter().cloned());
+        let upstreams = plan.upstreams.iter().map(|settings| {
+            let same = before.and_then(|before| {
+                before
+                    .upstreams
+                    .iter()
+                    .find(|had| had.settings() == settings)
+            });
+            let events = |server: &Server| -> Box<dyn ServerEvents> {
+                Box::new(Counted(meter.upstream(&settings.name, &server.to_string())))
+            };
+            same.map_or_else(
+                || Arc::new(UpstreamState::new(settings.clone(), workers, events)),
+                Arc::clone,
+            )
+        });
+        let limits = plan.limits.iter().map(|limit| {
+            let same =
+                before.and_then(|before| before.limits.iter().find(|had| had.limit == *limit));
+            same.map_or_else(|| LimitState::new(limit.clone()), LimitState::clone)
+        });
+        let folders = plan.routes.iter().map(|route| match &route.action {
+            Action::Files { root, fallback, .. } => Some(Folder::new(root, fallback.as_deref())),
+            Action::Proxy { .. } | Action::Serve { .. } => None,
+        });
+        Ok(Self {
+            upstreams: upstreams.collect(),
+            limits: limits.collect(),
+            series: plan
+                .routes
+                .iter()
+                .map(|route| meter.route(&route.name))
+                .collect(),
+            unrouted: meter.route(UNROUTED),
+            folders: folders.collect(),
+            meter: Arc::clone(meter),
+            log,
+            plan,
+        })
+    }
+
+    /// The folder of a route that serves files.
+    pub(crate) fn folder(&self, route: usize) -> &Folder {
+        self.folders[route]
+            .as_ref()
+            .expect("made for every route whose action is Files")
+    }
+}
+
+/// A limit and its counters.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitState {
+    limit: Limit,
+    counter: Counter,
+}
+
+#[derive(Clone, Debug)]
+enum Counter {
+    Rate(Arc<RateLimit>),
+    Streams(Arc<StreamLimit>),
+}
+
+impl LimitState {
+    fn new(limit: Limit) -> Self {
+        let counter = match limit.kind {
+            LimitKind::Rate(quota, algorithm) => {
+                Counter::Rate(Arc::new(RateLimit::new(quota, algorithm)))
+            }
+            LimitKind::Streams(most) => Counter::Streams(Arc::new(StreamLimit::new(most))),
+        };
+        Self { limit, counter }
+    }
+
+    /// Asks for one more; what the caller is told of it, and the slot it holds, go to the ledger.
+    pub(crate) fn admit(
+        &self,
+        facts: &Facts<'_>,
+        now: SystemTime,
+        ledger: &mut Ledger,
+    ) -> Result<(), Refusal> {
+        let key = self.limit.by.key(facts);
+        match &self.counter {
+            Counter::Rate(rate) => {
+                let outcome = rate.check(&key, now);
+                ledger.tells(weir_limit::headers(
+                    &self.limit.name,
+                    rate.quota(),
+                    &outcome,
+                ));
+                outcome.map(drop).map_err(|_| Refusal::RateLimited)
+            }
+            Counter::Streams(streams) => {
+                ledger.holds(streams.acquire(&key).ok_or(Refusal::TooManyStreams)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Counts what happens between weir and one server.
+struct Counted(Arc<UpstreamSeries>);
+
+impl std::fmt::Debug for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
+impl ServerEvents for Counted {
+    fn connected(&self, ok: bool) {
+        self.0.connected(if ok { "ok" } else { "failed" });
+    }
+
+    fn retried(&self) {
+        self.0.retried();
+    }
+
+    fn in_flight(&self, change: i64) {
+        self.0.in_flight(change);
+    }
+
+    fn healthy(&self, healthy: bool) {
+        self.0.healthy(healthy);
+    }
+}

@@ -1,0 +1,378 @@
+//! The record of one exchange: opened with its request, told what happens, closed exactly once, also when it is dropped half-way.
+//! Closing counts it and writes its line. It decides nothing.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
+use tokio::time::Instant;
+use weir_auth::Caller;
+use weir_limit::Slot;
+use weir_meter::{
+    Conversation, Held, RouteSeries, Tokens,
+    log::{Entry, Level, StreamFacts},
+    trace::TraceContext,
+};
+use weir_proxy::{
+    Exchange, Upload,
+    downstream::Downstream,
+    summary::{Observer, Outcome, StreamSummary, Summary},
+};
+
+use crate::{client::Client, gateway::Gateway, patience::Busy, refusal::Refusal, shared::Shared};
+
+/// What nginx made the custom for a client that left before any status was sent.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// See the module.
+pub(crate) struct Ledger {
+    facts: Box<Facts>,
+}
+
+/// Boxed, so that it moves from the pipeline into the body without being copied.
+struct Facts {
+    gateway: Arc<Gateway>,
+    series: Arc<RouteSeries>,
+    route: Option<usize>,
+    started: Instant,
+    downstream: Arc<Downstream>,
+    client: IpAddr,
+    method: Method,
+    path: String,
+    version: Version,
+    user_agent: Option<HeaderValue>,
+    trace: TraceContext,
+    caller: Caller,
+    told: Vec<(HeaderName, HeaderValue)>,
+    status: u16,
+    reason: Option<&'static str>,
+    server: Option<Arc<str>>,
+    upload: Option<Arc<Upload>>,
+    slots: Vec<Slot>,
+    open_stream: Option<Held>,
+    conversation: Option<Conversation>,
+    /// `None` once closed.
+    busy: Option<Busy>,
+}
+
+impl Ledger {
+    /// With the request's head in hand.
+    pub(crate) fn open<B>(gateway: &Arc<Gateway>, client: &Client, request: &Request<B>) -> Self {
+        let facts = Facts {
+            gateway: Arc::clone(gateway),
+            series: Arc::clone(&gateway.unrouted),
+            route: None,
+            started: Instant::now(),
+            downstream: Arc::clone(&client.downstream),
+            client: client.peer.ip().to_canonical(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            version: request.version(),
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+            trace: TraceContext::from_headers(request.headers()),
+            caller: Caller::default(),
+            told: Vec::new(),
+            status: CLIENT_CLOSED_REQUEST,
+            reason: None,
+            server: None,
+            upload: None,
+            slots: Vec::new(),
+            open_stream: None,
+            conversation: None,
+            busy: Some(client.patience.busy()),
+        };
+        Self {
+            facts: Box::new(facts),
+        }
+    }
+
+    /// The route is known: from here on it is counted there.
+    pub(crate) fn routed(&mut self, gateway: &Gateway, route: usize) {
+        self.facts.route = Some(route);
+        self.facts.series = Arc::clone(&gateway.series[route]);
+    }
+
+    /// The caller is known.
+    pub(crate) fn identified(&mut self, caller: &Caller) {
+        self.facts.caller = caller.clone();
+    }
+
+    /// What a limit tells the client, whatever the answer will be.
+    pub(crate) fn tells(&mut self, headers: Vec<(HeaderName, HeaderValue)>) {
+        self.facts.told.extend(headers);
+    }
+
+    /// Held until the exchange is over.
+    pub(crate) fn holds(&mut self, slot: Slot) {
+        self.facts.slots.push(slot);
+    }
+
+    /// Counts the request's body while it passes.
+    pub(crate) fn uploads(&mut self, upload: &Arc<Upload>) {
+        self.facts.upload = Some(Arc::clone(upload));
+    }
+
+    /// Which server answers.
+    pub(crate) fn answered_by(&mut self, server: &Arc<str>) {
+        self.facts.server = Some(Arc::clone(server));
+    }
+
+    /// weir's own span, for the upstream to continue.
+    pub(crate) fn traceparent(&self) -> HeaderValue {
+        self.facts.trace.traceparent()
+    }
+
+    /// weir answers by itself.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        if let Refusal::Send(error) = refusal {
+            tracing::debug!(
+                error = error as &dyn std::error::Error,
+                path = self.facts.path,
+                "no answer from the upstream"
+            );
+        }
+        self.facts.reason = Some(refusal.reason());
+        self.facts.series.refused(refusal.reason());
+    }
+
+    /// The answer's head is about to go out: what is told on every answer of the route is added to it.
+    pub(crate) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap, stream: bool) {
+        let facts = &mut *self.facts;
+        facts.status = status.as_u16();
+        for (name, value) in facts.told.drain(..) {
+            headers.append(name, value);
+        }
+        if let Some(route) = facts.route {
+            // Set, not added: an upstream's own copy must not double what the operator asked for.
+            headers.extend(facts.gateway.plan.routes[route].headers.iter().cloned());
+        }
+        if stream {
+            facts.open_stream = Some(facts.series.stream_opened());
+        }
+    }
+
+    /// Hands the record to the body, which closes it.
+    pub(crate) fn into_exchange(self) -> Exchange {
+        Exchange {
+            downstream: Arc::clone(&self.facts.downstream),
+            started: self.facts.started,
+            version: self.facts.version,
+            observer: self.facts,
+        }
+    }
+}
+
+impl Observer for Facts {
+    fn first_byte(&mut self, after: Duration) {
+        if self.open_stream.is_some() {
+            self.series.first_byte(after);
+        }
+    }
+
+    fn first_event(&mut self, after: Duration) {
+        self.series.first_event(after);
+    }
+
+    fn gap(&mut self, gap: Duration) {
+        self.series.gap(gap);
+    }
+
+    fn conversation(&mut self, id: &str) {
+        self.conversation = Some(self.gateway.meter.conversation(id));
+    }
+
+    fn done(&mut self, summary: Summary) {
+        self.close(&summary);
+    }
+}
+
+impl Facts {
+    fn close(&mut self, summary: &Summary) {
+        if self.busy.take().is_none() {
+            return;
+        }
+        let outcome = summary.outcome.as_str();
+        let duration = self.started.elapsed();
+        self.series
+            .finished(&self.method, self.status, duration, outcome);
+        if let Some(stream) = &summary.stream {
+            self.count_stream(stream, summary.bytes, outcome);
+        }
+        if self
+            .route
+            .is_none_or(|route| self.gateway.plan.routes[route].log)
+        {
+            self.write(summary, duration);
+        }
+    }
+
+    fn count_stream(&self, stream: &StreamSummary, bytes: u64, outcome: &'static str) {
+        self.series.events(stream.events);
+        self.series.bytes(bytes);
+        self.series.stream_ended(outcome);
+        if stream.dialect.is_none() {
+            return;
+        }
+        let outcome = if stream.run_failed {
+            "run_failed"
+        } else {
+            outcome
+        };
+        // A run may have asked several models, or told nothing of any: it is counted in both cases.
+        if stream.usage.is_empty() {
+            self.series.llm(None, None, outcome, None);
+        }
+        for used in &stream.usage {
+            let tokens = Tokens {
+                input: used.input,
+                output: used.output,
+                cached_input: used.cached_input,
+                reasoning: used.reasoning,
+            };
+            self.series.llm(
+                used.provider.as_deref(),
+                used.model.as_deref(),
+                outcome,
+                Some(&tokens),
+            );
+        }
+    }
+
+    fn write(&self, summary: &Summary, duration: Duration) {
+        let stream = summary.stream.as_ref().map(|stream| StreamFacts {
+            first_byte: summary.first_byte,
+            first_event: stream.first_event,
+            events: stream.events,
+            max_gap: stream.max_gap,
+            dialect: stream.dialect.and_then(weir_llm::Dialect::name),
+            model: stream.usage.iter().find_map(|used| used.model.as_deref()),
+            input_tokens: (!stream.usage.is_empty())
+                .then(|| stream.usage.iter().map(|used| used.input).sum()),
+            output_tokens: (!stream.usage.is_empty())
+                .then(|| stream.usage.iter().map(|used| used.output).sum()),
+            conversation: stream.conversation.as_deref(),
+        });
+        self.gateway.log.write(&Entry {
+            timestamp: SystemTime::now(),
+            level: level(summary.outcome, self.status),
+            trace: &self.trace,
+            tenant: self.caller.tenant.as_deref(),
+            user: self.caller.user.as_deref(),
+            message: "exchange",
+            method: self.method.as_str(),
+            path: &self.path,
+            status: self.status,
+            version: protocol(self.version),
+            duration,
+            route: self.series.name(),
+            upstream: self.server.as_deref(),
+            client: self.client,
+            outcome: summary.outcome.as_str(),
+            reason: self.reason,
+            bytes_in: self.upload.as_ref().map(|upload| upload.bytes()),
+            bytes_out: summary.bytes,
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            stream,
+        });
+    }
+}
+
+impl Drop for Facts {
+    /// Only the pipeline can drop it unclosed: the client left before there was an answer, or weir had to stop.
+    fn drop(&mut self) {
+        let outcome = if self.downstream.is_cut() {
+            Outcome::Shutdown
+        } else {
+            Outcome::ClientGone
+        };
+        self.close(&Summary {
+            outcome,
+            bytes: 0,
+            first_byte: None,
+            stream: None,
+        });
+    }
+}
+
+fn level(outcome: Outcome, status: u16) -> Level {
+    match outcome {
+        Outcome::Complete | Outcome::ClientGone if status < 500 => Level::Info,
+        Outcome::Complete | Outcome::ClientGone if status == 500 => Level::Error,
+        _ => Level::Warn,
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// A connection that hyper gave up, perhaps with an answer of its own: such a request never reached the pipeline, and counts all the same.
+pub(crate) fn broken(shared: &Shared, peer: SocketAddr, error: &hyper::Error) {
+    let status = match error {
+        error if error.is_parse_too_large() => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        error if error.is_parse() => StatusCode::BAD_REQUEST,
+        _ => {
+            // The exchange, if there was one, has told its end itself.
+            return tracing::debug!(%peer, error = error as &dyn std::error::Error, "connection broke");
+        }
+    };
+    unparsed(
+        shared,
+        peer,
+        status,
+        if status == StatusCode::BAD_REQUEST {
+            "malformed"
+        } else {
+            "head_too_large"
+        },
+    );
+}
+
+/// A request whose head did not come to its end in time.
+pub(crate) fn overdue(shared: &Shared, peer: SocketAddr) {
+    unparsed(shared, peer, StatusCode::REQUEST_TIMEOUT, "head_timeout");
+}
+
+fn unparsed(shared: &Shared, peer: SocketAddr, status: StatusCode, reason: &'static str) {
+    let gateway = shared.gateway.load();
+    let method = Method::from_bytes(b"-").expect("a token");
+    shared.meter.connection_error(reason);
+    gateway.unrouted.refused(reason);
+    gateway.unrouted.finished(
+        &method,
+        status.as_u16(),
+        Duration::ZERO,
+        Outcome::Complete.as_str(),
+    );
+    gateway.log.write(&Entry {
+        timestamp: SystemTime::now(),
+        level: Level::Info,
+        trace: &TraceContext::from_headers(&HeaderMap::new()),
+        tenant: None,
+        user: None,
+        message: "exchange",
+        method: method.as_str(),
+        path: "-",
+        status: status.as_u16(),
+        version: "-",
+        duration: Duration::ZERO,
+        route: gateway.unrouted.name(),
+        upstream: None,
+        client: peer.ip().to_canonical(),
+        outcome: Outcome::Complete.as_str(),
+        reason: Some(reason),
+        bytes_in: None,
+        bytes_out: 0,
+        user_agent: None,
+        stream: None,
+    });
+}

@@ -1,0 +1,287 @@
+//! The life of the process: start, reload, drain, stop. Owns the plan's succession and moves the stage on; what a stage means to a
+//! connection is the connection's business.
+
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
+use weir_config::{Env, Plan};
+use weir_meter::Meter;
+use weir_proxy::{health, upstream::UpstreamState};
+
+use crate::{
+    admin::{Admin, Order},
+    gateway::Gateway,
+    listen::{self, Listening},
+    rt::Workers,
+    shared::Shared,
+    signals::{Signal, Signals},
+};
+
+/// How long streams have to say their last words when the drain's deadline has passed.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Connections are accepted and served.
+    Serving,
+    /// As before, but `/readyz` fails, so that load balancers look elsewhere.
+    Leaving,
+    /// Nothing new is accepted; what runs may end.
+    Draining,
+    /// What still runs ends now, streams with an error event.
+    Cutting,
+}
+
+impl Stage {
+    /// For `/status`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+            Self::Cutting => "cutting",
+        }
+    }
+}
+
+/// Where the plan comes from, now and at each reload.
+pub(crate) struct Source {
+    /// The configuration file.
+    pub(crate) file: PathBuf,
+    /// Its variables and secrets.
+    pub(crate) env: Box<dyn Env>,
+}
+
+/// A gateway that serves.
+pub(crate) struct Running {
+    source: Source,
+    shared: Arc<Shared>,
+    workers: Workers,
+    listening: Vec<Listening>,
+    checks: Vec<(Arc<UpstreamState>, AbortHandle)>,
+    orders: mpsc::Receiver<Order>,
+    /// The admin address as bound.
+    pub(crate) admin: Option<std::net::SocketAddr>,
+}
+
+impl Running {
+    /// Binds every address and starts the workers; nothing is served if anything of it fails.
+    pub(crate) async fn start(source: Source, plan: Plan) -> anyhow::Result<Self> {
+        let count = plan.workers.map_or_else(default_workers, usize::from);
+        let meter = Meter::new();
+        let admin = match &plan.admin {
+            Some(admin) => Some((
+                TcpListener::bind(admin.address)
+                    .await
+                    .map_err(|error| bind_error(admin.address, &error))?,
+                admin.allow.clone(),
+            )),
+            None => None,
+        };
+        let addresses: Vec<_> = plan
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        let gateway = Arc::new(Gateway::build(plan, None, &meter, count)?);
+        let (stage, _) = tokio::sync::watch::channel(Stage::Serving);
+        let shared = Arc::new(Shared {
+            gateway: Arc::clone(&gateway).into(),
+            stage,
+            meter,
+            started: std::time::Instant::now(),
+            workers: count,
+        });
+        let bound = addresses
+            .into_iter()
+            .map(|address| {
+                listen::bind(address, count).map_err(|error| bind_error(address, &error))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let workers = Workers::start(count, &shared)?;
+        let mut listening = Vec::new();
+        for (address, shares) in bound {
+            workers.listen(shares);
+            listening.push(address);
+        }
+        let (orders_to, orders) = mpsc::channel(1);
+        let mut address = None;
+        if let Some((listener, allow)) = admin {
+            address = Some(listener.local_addr()?);
+            let admin = Admin {
+                shared: Arc::clone(&shared),
+                allow: allow.into(),
+                orders: orders_to,
+            };
+            tokio::spawn(admin.serve(listener));
+        }
+        shared.meter.reloaded(true);
+        let mut running = Self {
+            source,
+            shared,
+            workers,
+            listening,
+            checks: Vec::new(),
+            orders,
+            admin: address,
+        };
+        running.watch_health(&gateway);
+        Ok(running)
+    }
+
+    /// The addresses that serve, as bound.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> {
+        self.listening.iter().map(|listening| listening.bound)
+    }
+
+    /// Serves until a signal or a defect ends it.
+    pub(crate) async fn run(mut self) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::listen()?;
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Reload => drop(self.reload()),
+                    Signal::Stop => break,
+                },
+                Some(order) = self.orders.recv() => {
+                    // Who asked may have gone; the reload stands all the same.
+                    let _ = order.send(self.reload());
+                }
+                () = self.workers.died() => anyhow::bail!("a worker thread has died"),
+            }
+        }
+        tokio::select! {
+            () = self.drain() => Ok(ExitCode::SUCCESS),
+            () = async { while signals.next().await != Signal::Stop {} } => {
+                tracing::warn!("stopped at once by a second signal");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    /// A new plan for new exchanges; those in flight keep theirs. A bad file changes nothing and says why.
+    fn reload(&mut self) -> Result<String, String> {
+        let result = self.try_reload();
+        self.shared.meter.reloaded(result.is_ok());
+        match &result {
+            Ok(text) => {
+                tracing::info!(file = %self.source.file.display(), "configuration reloaded: {}", text.trim_end())
+            }
+            Err(text) => {
+                tracing::error!(file = %self.source.file.display(), "configuration not reloaded, the old one stays:\n{}", text.trim_end())
+            }
+        }
+        result
+    }
+
+    fn try_reload(&mut self) -> Result<String, String> {
+        let plan = weir_config::load(&self.source.file, &*self.source.env)
+            .map_err(|mistakes| mistakes.to_string())?;
+        let old = self.shared.gateway.load_full();
+        let mut notes = plan.warnings.clone();
+        if plan.admin != old.plan.admin {
+            notes.push("[admin] takes effect at the next start".to_owned());
+        }
+        if plan.workers != old.plan.workers {
+            notes.push("`workers` takes effect at the next start".to_owned());
+        }
+        let wanted: Vec<_> = plan
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        let fresh = wanted
+            .iter()
+            .filter(|address| !self.listening.iter().any(|have| have.asked == **address));
+        let bound = fresh
+            .map(|address| {
+                listen::bind(*address, self.workers.count())
+                    .map_err(|error| format!("{}\n", bind_error(*address, &error)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let gateway = Gateway::build(plan, Some(&old), &self.shared.meter, self.workers.count())
+            .map_err(|error| format!("{error:#}\n"))?;
+
+        // From here on nothing can fail.
+        let gateway = Arc::new(gateway);
+        self.shared.gateway.store(Arc::clone(&gateway));
+        for (address, shares) in bound {
+            self.workers.listen(shares);
+            self.listening.push(address);
+        }
+        let (keep, close) = std::mem::take(&mut self.listening)
+            .into_iter()
+            .partition(|have| wanted.contains(&have.asked));
+        self.listening = keep;
+        close.into_iter().for_each(Listening::close);
+        self.watch_health(&gateway);
+        notes.insert(
+            0,
+            format!(
+                "{} routes, {} upstreams",
+                gateway.plan.routes.len(),
+                gateway.upstreams.len()
+            ),
+        );
+        Ok(notes.join("\n") + "\n")
+    }
+
+    /// One set of checks per upstream in use; those of upstreams that are no longer stop.
+    fn watch_health(&mut self, gateway: &Gateway) {
+        self.checks.retain(|(upstream, task)| {
+            let used = gateway
+                .upstreams
+                .iter()
+                .any(|now| Arc::ptr_eq(now, upstream));
+            if !used {
+                task.abort();
+            }
+            used
+        });
+        for upstream in &gateway.upstreams {
+            if !self
+                .checks
+                .iter()
+                .any(|(have, _)| Arc::ptr_eq(have, upstream))
+            {
+                let task = tokio::spawn(health::watch(Arc::clone(upstream)));
+                self.checks
+                    .push((Arc::clone(upstream), task.abort_handle()));
+            }
+        }
+    }
+
+    /// Fail readiness, wait, stop accepting, let exchanges end, then end them.
+    async fn drain(&mut self) {
+        let gateway = self.shared.gateway.load_full();
+        let stage = &self.shared.stage;
+        tracing::info!(connections = stage.receiver_count(), "draining");
+        stage.send_replace(Stage::Leaving);
+        tokio::time::sleep(gateway.plan.drain.delay).await;
+        self.listening.drain(..).for_each(Listening::close);
+        stage.send_replace(Stage::Draining);
+        // Closed means: the last connection has let go of its receiver.
+        if timeout(gateway.plan.drain.deadline, stage.closed())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = stage.receiver_count(),
+                "drain deadline passed, ending what still runs"
+            );
+            stage.send_replace(Stage::Cutting);
+            let _ = timeout(LAST_WORDS, stage.closed()).await;
+        }
+        gateway.log.flush();
+    }
+}
+
+/// One per CPU, after the cgroup's quota.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn bind_error(address: std::net::SocketAddr, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot listen on {address}: {error}")
+}

@@ -1,0 +1,147 @@
+//! The listening sockets: bound all together or not at all, one per worker and address, let go without losing whoever waits in their queue.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{client, shared::Shared};
+
+/// Connections that may wait to be accepted, per socket. The kernel caps it at net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// An address in service: dropping it closes its sockets on every worker.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// As the file says it.
+    pub(crate) asked: SocketAddr,
+    /// As bound; differs in the port where the file says 0.
+    pub(crate) bound: SocketAddr,
+    /// Its drop is what the accept loops wait for.
+    open: watch::Sender<()>,
+}
+
+/// One worker's share of an address.
+#[derive(Debug)]
+pub(crate) struct Share {
+    socket: StdListener,
+    open: watch::Receiver<()>,
+}
+
+/// Binds an address once per worker.
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<(Listening, Vec<Share>)> {
+    // With SO_REUSEPORT a second weir on the same port would be no error but half the connections: ask first, without it.
+    let probe = socket(address, false)?;
+    let bound = probe
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("not an internet address"))?;
+    drop(probe);
+    let (open, closed) = watch::channel(());
+    let sockets = spread(bound, workers)?;
+    let shares = sockets
+        .into_iter()
+        .map(|socket| Share {
+            socket,
+            open: closed.clone(),
+        })
+        .collect();
+    Ok((
+        Listening {
+            asked: address,
+            bound,
+            open,
+        },
+        shares,
+    ))
+}
+
+/// One socket per worker, so that the kernel deals connections out and no worker waits for another's lock.
+#[cfg(unix)]
+fn spread(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    (0..workers)
+        .map(|_| listening(socket(address, true)?))
+        .collect()
+}
+
+/// Where SO_REUSEPORT is missing the workers share one socket, and whoever is free accepts.
+#[cfg(not(unix))]
+fn spread(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    let first = listening(socket(address, false)?)?;
+    (1..workers)
+        .map(|_| first.try_clone())
+        .chain([Ok(first.try_clone()?)])
+        .collect()
+}
+
+fn socket(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    #[cfg(unix)]
+    {
+        // A restart must not wait for the connections of the life before; on Windows the option means something else.
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(reuse_port)?;
+    }
+    #[cfg(not(unix))]
+    let _ = reuse_port;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listening(socket: Socket) -> io::Result<StdListener> {
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+impl Listening {
+    /// Stops accepting on it: every worker empties its queue first, because closing a socket resets what waits there.
+    pub(crate) fn close(self) {
+        drop(self.open);
+    }
+}
+
+/// Accepts on one share until its address is let go. Runs on the worker.
+pub(crate) async fn accept(share: Share, shared: Arc<Shared>) {
+    let mut open = share.open;
+    let listener = match TcpListener::from_std(share.socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listening socket could not be used"),
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = open.changed() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => drop(tokio::spawn(client::serve(
+                stream,
+                peer,
+                Arc::clone(&shared),
+            ))),
+            Err(error) => breathe(&shared, &error).await,
+        }
+    }
+    while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
+        tokio::spawn(client::serve(stream, peer, Arc::clone(&shared)));
+    }
+}
+
+/// A failed accept is the peer's (gone again already) or a lack of descriptors. Trying again at once would spin in the second case.
+async fn breathe(shared: &Shared, error: &io::Error) {
+    shared.meter.connection_error("accept");
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        tracing::warn!(%error, "accept failed");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,156 @@
+//! The clocks of a client's connection between exchanges: how long a request head may take, how long silence may last.
+//! hyper has one clock for both, which a slow head or a patient keep-alive must get wrong; weir needs two.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+/// Which clock ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// A head was begun and not finished: answered with 408.
+    Head,
+    /// Nothing came: closed without a word, as every HTTP client expects.
+    KeepAlive,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    head: Duration,
+    keep_alive: Duration,
+    /// Bytes came since the last exchange ended. Asked on every read, so outside the lock.
+    begun: AtomicBool,
+    phase: Mutex<Phase>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Connected and nothing said yet. A browser opens such connections in advance; a 408 would surprise it.
+    Fresh(Instant),
+    Silent(Instant),
+    Head(Instant),
+    Busy,
+}
+
+impl Patience {
+    /// A new connection has the head's time to say its first byte, not the keep-alive time: it came to ask.
+    pub(crate) fn new(head: Duration, keep_alive: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            head,
+            keep_alive,
+            begun: AtomicBool::new(false),
+            phase: Mutex::new(Phase::Fresh(Instant::now())),
+        })
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn read(&self) {
+        if !self.begun.swap(true, Relaxed) {
+            self.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    /// An exchange runs until the guard is dropped: these clocks stand still.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.begun.store(true, Relaxed);
+        self.set(Phase::Busy);
+        Busy(Arc::clone(self))
+    }
+
+    /// Resolves when one of the clocks has run out.
+    pub(crate) async fn overdue(&self) -> Overdue {
+        loop {
+            let now = Instant::now();
+            let (at, overdue) = match *self
+                .phase
+                .lock()
+                .expect("nothing panics while it holds the lock")
+            {
+                Phase::Head(since) => (since + self.head, Overdue::Head),
+                Phase::Fresh(since) => (since + self.head, Overdue::KeepAlive),
+                Phase::Silent(since) => (since + self.keep_alive, Overdue::KeepAlive),
+                // Looked at again at intervals instead of being woken: an exchange costs no timer.
+                Phase::Busy => (
+                    now + self
+                        .head
+                        .min(self.keep_alive)
+                        .max(Duration::from_millis(10)),
+                    Overdue::KeepAlive,
+                ),
+            };
+            if at <= now {
+                return overdue;
+            }
+            sleep_until(at).await;
+        }
+    }
+
+    fn set(&self, phase: Phase) {
+        *self
+            .phase
+            .lock()
+            .expect("nothing panics while it holds the lock") = phase;
+    }
+}
+
+/// While it lives, an exchange runs on the connection.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Patience>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.begun.store(false, Relaxed);
+        self.0.set(Phase::Silent(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_and_silence_has_another() {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND);
+        let began = Instant::now();
+        assert_eq!(
+            patience.overdue().await,
+            Overdue::KeepAlive,
+            "nothing was said"
+        );
+        assert_eq!(began.elapsed().as_secs(), 10);
+
+        drop(patience.busy());
+        let began = Instant::now();
+        assert_eq!(patience.overdue().await, Overdue::KeepAlive);
+        assert_eq!(began.elapsed().as_secs(), 75);
+
+        drop(patience.busy());
+        patience.read();
+        let began = Instant::now();
+        assert_eq!(patience.overdue().await, Overdue::Head);
+        assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_stops_the_clocks_however_long_it_takes() {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND);
+        let busy = patience.busy();
+        tokio::select! {
+            _ = patience.overdue() => panic!("an exchange runs"),
+            () = tokio::time::sleep(3600 * SECOND) => {}
+        }
+        drop(busy);
+        let began = Instant::now();
+        assert_eq!(patience.overdue().await, Overdue::KeepAlive);
+        assert!(began.elapsed() >= 75 * SECOND);
+    }
+}

@@ -1,0 +1,257 @@
+//! The life of a request, on one page. Order is policy: each step may assume that the ones above it passed.
+//!
+//! locate (authority, path, route) → identify → admit → forward (headers out, send, headers in) → watch the body.
+//! [`handle`] cannot fail: it owns the exchange's ledger and turns every refusal into an answer. [`exchange`] reads top to bottom.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use weir_auth::{Caller, Denied, Via};
+use weir_config::plan::{Action, Plan, Route};
+use weir_limit::Facts;
+use weir_proxy::{Body, send::Answer};
+use weir_route::{Authority, NormalPath};
+
+use crate::{
+    client::Client,
+    files,
+    forward::{Forward, Passed},
+    gateway::Gateway,
+    ledger::Ledger,
+    pages,
+    refusal::Refusal,
+};
+
+/// One exchange, from a request's head to an answer whose body reports its own end.
+pub(crate) async fn handle(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let gateway = client.gateway();
+    let mut ledger = Ledger::open(&gateway, &client, &request);
+    let head_only = request.method() == Method::HEAD;
+    // A panic in one exchange costs that exchange a 500 and nothing else.
+    let answered = AssertUnwindSafe(exchange(&gateway, &client, request, &mut ledger))
+        .catch_unwind()
+        .await;
+    Ok(match answered.unwrap_or(Err(Refusal::Internal)) {
+        Ok(Answered::Upstream(passed)) => {
+            let Passed {
+                answer:
+                    Answer {
+                        mut head,
+                        body,
+                        lease,
+                    },
+                kind,
+                timeouts,
+                policy,
+                waiting,
+            } = *passed;
+            ledger.answered(head.status, &mut head.headers, kind.stream);
+            let body = Body::upstream(
+                body,
+                lease,
+                kind,
+                ledger.into_exchange(),
+                &timeouts,
+                policy,
+                waiting,
+            );
+            Response::from_parts(head, body)
+        }
+        Ok(Answered::Own(response)) => watch_own(response, ledger, head_only),
+        Err(refusal) => {
+            ledger.refused(&refusal);
+            watch_own(refusal.into_response(), ledger, head_only)
+        }
+    })
+}
+
+/// What an exchange comes to when nothing refused it.
+enum Answered {
+    Upstream(Box<Passed>),
+    Own(Response<Body>),
+}
+
+async fn exchange(
+    gateway: &Gateway,
+    client: &Client,
+    request: Request<Incoming>,
+    ledger: &mut Ledger,
+) -> Result<Answered, Refusal> {
+    let (head, body) = request.into_parts();
+    let asked = locate(&gateway.plan, &head)?;
+    let route = &gateway.plan.routes[asked.route];
+    ledger.routed(gateway, asked.route);
+
+    let caller = identify(&gateway.plan, &asked, &head, SystemTime::now())?;
+    ledger.identified(&caller);
+
+    admit(gateway, route, client, &caller, &head.headers, ledger)?;
+    if declared_length(&head.headers) > Some(route.max_body) {
+        return Err(Refusal::TooLarge);
+    }
+
+    match &route.action {
+        Action::Serve { page, allow } => {
+            pages::serve(*page, allow, client.shared(), client.peer.ip(), &head).map(Answered::Own)
+        }
+        Action::Files {
+            rewrite,
+            cache_control,
+            ..
+        } => {
+            let file = files::serve(
+                gateway.folder(asked.route),
+                &head,
+                &asked.path,
+                &rewrite.apply(&asked.path),
+            )
+            .await?;
+            Ok(Answered::Own(files::with_cache_control(
+                file,
+                cache_control.as_ref(),
+            )))
+        }
+        Action::Proxy {
+            upstream,
+            rewrite,
+            stream,
+            timeout,
+        } => {
+            let forward = Forward {
+                upstream: &gateway.upstreams[*upstream],
+                rewrite,
+                stream,
+                timeout,
+                client,
+                caller: &caller,
+                asked: &asked,
+            };
+            let passed = forward.run(gateway, head, body, ledger).await?;
+            Ok(Answered::Upstream(Box::new(passed)))
+        }
+    }
+}
+
+/// What a request asks for, in the one form that every later step uses.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Absent only in HTTP/1.0.
+    pub(crate) authority: Option<Authority>,
+    /// The path that routing, identity and the upstream agree on.
+    pub(crate) path: NormalPath,
+    /// Index into [`Plan::routes`].
+    pub(crate) route: usize,
+}
+
+/// Which route serves it.
+pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
+    let authority = weir_route::authority(head.version, &head.uri, &head.headers)?;
+    if matches!(head.method.as_str(), "CONNECT" | "TRACE" | "TRACK") {
+        return Err(Refusal::Method);
+    }
+    let path = NormalPath::parse(head.uri.path())?;
+    let route = plan
+        .table
+        .find(authority.as_ref().map(Authority::host), &head.method, &path)?;
+    Ok(Asked {
+        authority,
+        path,
+        route,
+    })
+}
+
+/// Who is asking. A person without a session is shown the way to sign in; a program is told 401.
+pub(crate) fn identify(
+    plan: &Plan,
+    asked: &Asked,
+    head: &Parts,
+    now: SystemTime,
+) -> Result<Caller, Refusal> {
+    let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
+        return Ok(Caller::default());
+    };
+    let caller = match auth.verifier.identify(&head.headers, now) {
+        Ok(caller) => caller,
+        Err(Denied::DuplicateCookie) => return Err(Refusal::Denied(Denied::DuplicateCookie)),
+        Err(why) => {
+            let login = auth
+                .login
+                .as_ref()
+                .filter(|_| weir_auth::wants_login(&head.method, &head.headers));
+            return Err(match login {
+                Some(login) => Refusal::Login {
+                    why,
+                    location: login.location(&with_query(asked.path.as_str(), head)),
+                },
+                None => Refusal::Denied(why),
+            });
+        }
+    };
+    // A cookie goes along with whatever another site's page sends; a bearer header does not.
+    if caller.via == Via::Cookie {
+        let own = asked.authority.as_ref().map(ToString::to_string);
+        weir_auth::cross_origin(
+            &head.method,
+            &head.headers,
+            own.as_deref(),
+            &auth.trusted_origins,
+        )?;
+    }
+    Ok(caller)
+}
+
+/// Whether this caller may proceed now. The route's limits are asked in order; the first that refuses speaks.
+fn admit(
+    gateway: &Gateway,
+    route: &Route,
+    client: &Client,
+    caller: &Caller,
+    headers: &HeaderMap,
+    ledger: &mut Ledger,
+) -> Result<(), Refusal> {
+    let facts = Facts {
+        user: caller.user.as_deref(),
+        tenant: caller.tenant.as_deref(),
+        ip: client.peer.ip(),
+        headers,
+    };
+    route
+        .limits
+        .iter()
+        .try_for_each(|limit| gateway.limits[*limit].admit(&facts, SystemTime::now(), ledger))
+}
+
+/// A path with the query exactly as it came.
+pub(crate) fn with_query(path: &str, head: &Parts) -> String {
+    head.uri
+        .query()
+        .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
+/// Content-Length; hyper has checked its form already.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) -> Response<Body> {
+    let status = response.status();
+    ledger.answered(status, response.headers_mut(), false);
+    if head_only && !response.headers().contains_key(header::CONTENT_LENGTH) {
+        let length = http_body::Body::size_hint(response.body()).exact();
+        response
+            .headers_mut()
+            .extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
+    }
+    let bodyless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    response.map(|body| body.watch(ledger.into_exchange(), bodyless))
+}

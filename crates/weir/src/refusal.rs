@@ -1,0 +1,189 @@
+//! Every way an exchange can end without an upstream's answer, and what each looks like: status, headers, metric label.
+//! One exhaustive match per question, so that a new refusal cannot be half said.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use weir_auth::Denied;
+use weir_proxy::{
+    Body,
+    error::{BodyFault, SendError},
+};
+use weir_route::{AuthorityError, Miss, PathError};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// No usable Host.
+    Authority(AuthorityError),
+    /// A path that could mean two things.
+    Path(PathError),
+    /// CONNECT, TRACE and TRACK: never of use through a gateway.
+    Method,
+    /// No route, or none that takes the method.
+    Miss(Miss),
+    /// No file at that path.
+    NoFile,
+    /// The credentials did not pass.
+    Denied(Denied),
+    /// The same, for a person who can be sent to sign in.
+    Login { why: Denied, location: String },
+    /// A page of weir's own, asked for from an address that may not see it.
+    NotAllowed,
+    /// A rate is used up; the ledger tells when there is more.
+    RateLimited,
+    /// As many streams as allowed are open.
+    TooManyStreams,
+    /// The request body is declared, or turned out, too large.
+    TooLarge,
+    /// The upstream gave no answer.
+    Send(SendError),
+    /// weir is stopping, and the upstream had not answered yet.
+    Stopping,
+    /// weir's own fault.
+    Internal,
+}
+
+impl Refusal {
+    /// What the client sees.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Authority(_) | Self::Path(_) | Self::Denied(Denied::DuplicateCookie) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
+            Self::Denied(Denied::CrossOrigin) | Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Login { .. } => StatusCode::FOUND,
+            Self::RateLimited | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::Send(SendError::RequestBody(BodyFault::Stalled)) => StatusCode::REQUEST_TIMEOUT,
+            Self::Send(SendError::RequestBody(BodyFault::Broken)) => StatusCode::BAD_REQUEST,
+            Self::Send(SendError::NoHealthyServer) | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Send(
+                SendError::Connect(_) | SendError::Failed(_) | SendError::UnexpectedUpgrade,
+            ) => StatusCode::BAD_GATEWAY,
+            Self::Send(SendError::ConnectTimeout | SendError::HeadersTimeout) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `reason` of metrics and the access log: a closed set of words.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Authority(error) => error.reason(),
+            Self::Path(error) => error.reason(),
+            Self::Method => "method_refused",
+            Self::Miss(Miss::NotFound) => "no_route",
+            Self::Miss(Miss::Method { .. }) => "method_not_allowed",
+            Self::NoFile => "no_file",
+            Self::Denied(why) | Self::Login { why, .. } => why.reason(),
+            Self::NotAllowed => "address_not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyStreams => "too_many_streams",
+            Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
+                "body_too_large"
+            }
+            Self::Send(SendError::RequestBody(BodyFault::Stalled)) => "body_stalled",
+            Self::Send(SendError::RequestBody(BodyFault::Broken)) => "body_broken",
+            Self::Send(SendError::NoHealthyServer) => "no_healthy_server",
+            Self::Send(SendError::Connect(_)) => "connect_failed",
+            Self::Send(SendError::ConnectTimeout) => "connect_timeout",
+            Self::Send(SendError::HeadersTimeout) => "headers_timeout",
+            Self::Send(SendError::Failed(_)) => "upstream_failed",
+            Self::Send(SendError::UnexpectedUpgrade) => "unexpected_upgrade",
+            Self::Stopping => "stopping",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The answer: the reason phrase as text, so that a person with curl and a program with a parser both know.
+    /// The word for the reason stays inside: outwards every failed credential looks the same.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        let text = format!(
+            "{} {}\n",
+            status.as_str(),
+            status.canonical_reason().unwrap_or("Refused")
+        );
+        let mut response = Response::new(Body::full(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // What follows a request that cannot be trusted, or a body nobody will read, must not be taken for the next request.
+        if matches!(
+            self,
+            Self::Authority(_)
+                | Self::Path(_)
+                | Self::Method
+                | Self::TooLarge
+                | Self::Send(SendError::RequestBody(_))
+        ) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        match self {
+            Self::Miss(Miss::Method { allow }) => {
+                headers.insert(header::ALLOW, allow_header(&allow));
+            }
+            Self::Denied(_) if status == StatusCode::UNAUTHORIZED => {
+                // RFC 9110 section 11.6.1: a 401 names a scheme.
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Login { location, .. } => match HeaderValue::from_str(&location) {
+                Ok(location) => {
+                    headers.insert(header::LOCATION, location);
+                }
+                Err(_) => *response.status_mut() = StatusCode::UNAUTHORIZED,
+            },
+            Self::TooManyStreams => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn allow_header(allow: &[Method]) -> HeaderValue {
+    let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).expect("method names are tokens")
+}
+
+impl From<AuthorityError> for Refusal {
+    fn from(error: AuthorityError) -> Self {
+        Self::Authority(error)
+    }
+}
+
+impl From<PathError> for Refusal {
+    fn from(error: PathError) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl From<Miss> for Refusal {
+    fn from(miss: Miss) -> Self {
+        Self::Miss(miss)
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(why: Denied) -> Self {
+        Self::Denied(why)
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}

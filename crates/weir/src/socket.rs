@@ -1,0 +1,143 @@
+//! The client's socket as hyper sees it, and as weir watches it beside hyper.
+//!
+//! hyper stops looking for the end of a connection while it holds bytes it has not parsed (a stray CRLF, a pipelined request, a body
+//! nobody reads), so a client that leaves then would never be missed. The socket is therefore shared: hyper reads and writes through
+//! [`Socket`], while [`left`] waits on the same registration for the peer to close its sending side.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use weir_proxy::downstream::Downstream;
+
+use crate::patience::Patience;
+
+/// See the module.
+pub(crate) struct Socket {
+    stream: Arc<TcpStream>,
+    downstream: Arc<Downstream>,
+    patience: Arc<Patience>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        stream: Arc<TcpStream>,
+        downstream: Arc<Downstream>,
+        patience: Arc<Patience>,
+    ) -> Self {
+        Self {
+            stream,
+            downstream,
+            patience,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buf.initialize_unfilled()) {
+                Ok(read) => {
+                    buf.advance(read);
+                    if read > 0 {
+                        self.patience.read();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write_vectored(bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper comes here only when its own buffer is empty: everything said so far is the kernel's.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.downstream.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A FIN would say that a broken answer is whole; the connection's task resets the socket instead.
+        if self.downstream.wants_reset() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(shut_down_writing(&self.stream))
+    }
+}
+
+fn shut_down_writing(stream: &TcpStream) -> io::Result<()> {
+    match socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
+        // The peer was quicker; there is nobody left to tell.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        done => done,
+    }
+}
+
+/// Waits until the peer has closed its sending side, or reset the connection.
+///
+/// Waiting for READABLE would return at once, and again and again, in just the cases this is for: unread bytes lie in the socket.
+/// On Linux a wait for PRIORITY wakes for the closed read side too; urgent data cannot wake it, the socket is not registered for that.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) async fn left(stream: &TcpStream) {
+    while let Ok(ready) = stream.ready(tokio::io::Interest::PRIORITY).await {
+        if ready.is_read_closed() || ready.is_error() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Elsewhere hyper alone notices, which it does unless bytes of the client lie unread.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) async fn left(_: &TcpStream) {
+    std::future::pending().await
+}
+
+/// Whether [`left`] can be relied upon, so that hyper need not treat a half-closed connection as gone.
+pub(crate) const SEES_CLIENTS_LEAVE: bool = cfg!(any(target_os = "linux", target_os = "android"));
