@@ -2,7 +2,7 @@
 
 use prometheus::IntGauge;
 
-/// Counts one on a gauge until it is dropped: an open stream, an open connection, an exchange in flight.
+/// Counts one on a gauge until it is dropped: an open stream, an open connection.
 #[derive(Debug)]
 #[must_use = "it counts for as long as it is held"]
 pub struct Held(IntGauge);

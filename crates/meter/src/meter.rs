@@ -173,11 +173,11 @@ mod tests {
         route.llm(None, None, "complete", Some(&Tokens::default()));
         let server = meter.upstream("u", "s");
         server.connected("ok");
+        server.in_flight(1);
         meter.connection_error("tls");
         meter.reloaded(true);
         let _held = (
             route.stream_opened(),
-            server.in_flight(),
             meter.conversation("c"),
             meter.connection_opened(),
         );

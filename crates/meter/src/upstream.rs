@@ -131,7 +131,8 @@ mod tests {
         let meter = Meter::new();
         let old = meter.upstream("agents", "127.0.0.1:8002");
         old.healthy(true);
-        let exchange = old.in_flight();
+        old.in_flight(2);
+        old.in_flight(-1);
         old.connected("ok");
         old.retried();
         let new = meter.upstream("agents", "127.0.0.1:8002");
@@ -145,7 +146,6 @@ mod tests {
         ] {
             assert!(meter.render().lines().any(|it| it == line), "{line}");
         }
-        drop(exchange);
         drop(new);
         let page = meter.render();
         assert!(!page.contains("weir_upstream_healthy{"), "{page}");
