@@ -48,7 +48,7 @@ pub struct Plan {
     pub table: Table,
     /// Model names that may stand in metric labels; others count as `other`. Key `models`.
     pub models: Vec<String>,
-    /// What is probably a slip but serves nobody wrongly, each with `file:line:column` and the key's path, in the order they were seen.
+    /// What is probably a slip but serves nobody wrongly, each with `file:line:column` and the key's path, in the order of the file.
     pub warnings: Vec<String>,
 }
 

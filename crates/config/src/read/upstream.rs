@@ -1,0 +1,218 @@
+//! `[upstream.NAME]`: its servers, how they are chosen and checked, and the clocks of an exchange with them.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use http::{HeaderValue, Uri};
+use weir_proxy::settings::{Balance, HealthCheck, KeepAlive, Server, Timeouts, Upstream};
+use weir_route::Authority;
+
+use crate::{node::Node, table::Table};
+
+const SERVER: &str = "HOST:PORT, such as \"127.0.0.1:8001\" or \"agents:8002\"";
+
+pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
+    let table = node.table("an [upstream.NAME] table")?;
+    let servers = table
+        .need("servers", "the addresses of this upstream")
+        .map(|node| servers(&node))
+        .unwrap_or_default();
+    let upstream = Upstream {
+        name: name.to_owned(),
+        servers,
+        balance: table
+            .get("balance")
+            .and_then(|node| {
+                node.choice(&[
+                    ("round-robin", Balance::RoundRobin),
+                    ("least-in-flight", Balance::LeastInFlight),
+                ])
+            })
+            .unwrap_or_default(),
+        health: table.get("health").and_then(|node| health(&node)),
+        timeout: timeouts(&table, Timeouts::default()),
+        keep_alive: table
+            .get("keep_alive")
+            .and_then(|node| keep_alive(&node))
+            .unwrap_or_default(),
+        retries: table
+            .get("retries")
+            .and_then(|node| node.integer(0, 10))
+            .unwrap_or(1),
+        host: table.get("host").and_then(|node| {
+            node.parse("the host that the upstream is to see", |text| {
+                let authority = Authority::parse(text).map_err(|error| error.to_string())?;
+                HeaderValue::try_from(authority.to_string()).map_err(|error| error.to_string())
+            })
+        }),
+    };
+    table.finish();
+    Some(upstream)
+}
+
+fn servers(node: &Node<'_>) -> Vec<Server> {
+    let mut seen = BTreeMap::new();
+    let mut servers = Vec::new();
+    let items = node.one_or_many();
+    if items.is_empty() {
+        node.mistake("found an empty array, expected at least one server");
+    }
+    for item in items {
+        let Some(server) = item.parse(SERVER, server) else {
+            continue;
+        };
+        match seen.insert(server.to_string(), item.line()) {
+            Some(line) => item.mistake(format!("the same server as in line {line}")),
+            None => servers.push(server),
+        }
+    }
+    servers
+}
+
+fn server(text: &str) -> Result<Server, &'static str> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return if address.port() == 0 {
+            Err("port 0 cannot be connected to")
+        } else {
+            Ok(Server::Address(address))
+        };
+    }
+    if text.contains("://") {
+        return Err("a server has no scheme and no path");
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port.parse() {
+        Ok(0) => return Err("port 0 cannot be connected to"),
+        Ok(port) if digits => port,
+        _ => return Err("the port is not a number up to 65535"),
+    };
+    let name = |label: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(good)
+    };
+    // All digits and dots, but not an address: a resolver would read "10.1" as 10.0.0.1.
+    let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    if numeric || host.len() > 253 || !labels.split('.').all(name) {
+        return Err("the host is neither an address nor a name");
+    }
+    Ok(Server::Name {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn health(node: &Node<'_>) -> Option<HealthCheck> {
+    let table = node.table("a table such as { path = \"/health\" }")?;
+    let path = table
+        .need("path", "what to ask the servers for, such as \"/health\"")
+        .and_then(|node| {
+            node.parse("a path that starts with \"/\"", |text| {
+                if !text.starts_with('/') {
+                    return Err("it does not start with \"/\"".to_owned());
+                }
+                text.parse::<Uri>().map_err(|error| error.to_string())
+            })
+        });
+    let clock = |key, default| {
+        table
+            .get(key)
+            .and_then(|node| node.duration())
+            .unwrap_or(default)
+    };
+    let count = |key, default| {
+        table
+            .get(key)
+            .and_then(|node| node.integer(1, 1000))
+            .unwrap_or(default)
+    };
+    let interval = clock("interval", Duration::from_secs(10));
+    let timeout = clock("timeout", Duration::from_secs(2));
+    let unhealthy_after = count("unhealthy_after", 3);
+    let healthy_after = count("healthy_after", 2);
+    table.finish();
+    Some(HealthCheck {
+        path: path?,
+        interval,
+        timeout,
+        unhealthy_after,
+        healthy_after,
+    })
+}
+
+/// `timeout = {…}` of an upstream or a route; what it does not set is as in `default`.
+pub(super) fn timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
+    let example = "a table such as { headers = \"60s\", idle = \"300s\" }";
+    let Some(table) = table.get("timeout").and_then(|node| node.table(example)) else {
+        return default;
+    };
+    let clock = |key| table.get(key).and_then(|node| node.duration());
+    let optional = |key| table.get(key).and_then(|node| node.duration_or_none());
+    let timeouts = Timeouts {
+        connect: clock("connect").unwrap_or(default.connect),
+        headers: clock("headers").unwrap_or(default.headers),
+        first_event: optional("first_event").unwrap_or(default.first_event),
+        idle: clock("idle").unwrap_or(default.idle),
+        total: optional("total").unwrap_or(default.total),
+    };
+    table.finish();
+    timeouts
+}
+
+fn keep_alive(node: &Node<'_>) -> Option<KeepAlive> {
+    let table = node.table("a table such as { idle = \"4s\", max = 256 }")?;
+    let default = KeepAlive::default();
+    let keep_alive = KeepAlive {
+        idle: table
+            .get("idle")
+            .and_then(|node| node.duration())
+            .unwrap_or(default.idle),
+        max: table
+            .get("max")
+            .and_then(|node| node.integer(0, 100_000))
+            .unwrap_or(default.max),
+    };
+    table.finish();
+    Some(keep_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_addresses_or_names_with_a_port() {
+        for good in [
+            "127.0.0.1:8001",
+            "[::1]:8001",
+            "agents:8002",
+            "agents.prod.svc.cluster.local:80",
+            "my_agents:1",
+            "a.test.:9",
+        ] {
+            assert_eq!(server(good).unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "agents",
+            "agents:",
+            "agents:0",
+            "127.0.0.1:0",
+            "agents:http",
+            "agents:+80",
+            "agents:65536",
+            "http://agents:80",
+            "agents:80/",
+            "10.1:80",
+            "999.1.1.1:80",
+            "::1:80",
+            "a..b:80",
+            "a b:80",
+            "agents:80 ",
+        ] {
+            assert!(server(bad).is_err(), "{bad}");
+        }
+    }
+}

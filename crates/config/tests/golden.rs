@@ -1,0 +1,250 @@
+//! Every file of `good/` makes the plan beside it, every file of `bad/` the mistakes beside it, and no secret stands in either.
+//! `WEIR_WRITE_SNAPSHOTS=1` writes the snapshots anew; read what changed before keeping it.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use http::Method;
+use weir_config::{
+    Map, Plan,
+    plan::{Action, Route},
+};
+use weir_route::NormalPath;
+
+/// What must never be shown, wherever it came from.
+const SECRETS: [&str; 6] = [
+    "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2",
+    "0ddba110ddba110ddba110ddba110ddba110ddba110ddba110ddba110ddba110",
+    "a-token-secret-that-nobody-may-ever-read-in-a-log",
+    "a-second-token-secret-that-nobody-may-read",
+    "s3cr3t-from-a-file",
+    "fake-inline-secret",
+];
+
+fn env() -> Map {
+    Map::new()
+        .with("VALIDATION_KEY", SECRETS[0])
+        .with("DECRYPTION_KEY", SECRETS[1])
+        .with("JWT_SECRET", SECRETS[2])
+        .with("SHORT_SECRET", "fake-inline-secret")
+        .with("PORT", "8080")
+        .with("SERVER", "agents:8002")
+        .with("RETRIES", "3")
+        .with("YES", "true")
+        .with("EMPTY", "")
+        .with_file("good/old-secret", format!("{}\n", SECRETS[3]))
+        .with_file("/run/secrets/header", format!("{}\n", SECRETS[4]))
+}
+
+#[test]
+fn good_files_make_their_plans() {
+    each("good", "plan.snap", |file, text| {
+        let plan =
+            weir_config::parse(file, text, &env()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let debug = format!("{plan:?}");
+        for secret in SECRETS {
+            assert!(!debug.contains(secret), "{} shows a secret", file.display());
+        }
+        shown(&plan)
+    });
+}
+
+#[test]
+fn bad_files_make_their_mistakes() {
+    each("bad", "errors.snap", |file, text| {
+        let mistakes = weir_config::parse(file, text, &env()).expect_err("a mistake");
+        assert_eq!(mistakes.iter().count(), mistakes.len());
+        for secret in SECRETS {
+            assert!(
+                !format!("{mistakes} {mistakes:?}").contains(secret),
+                "{} shows a secret",
+                file.display()
+            );
+        }
+        mistakes.to_string()
+    });
+}
+
+/// Compares what each file of a folder makes with the snapshot beside it.
+fn each(folder: &str, suffix: &str, made: impl Fn(&Path, &str) -> String) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let write = std::env::var_os("WEIR_WRITE_SNAPSHOTS").is_some();
+    let mut files: Vec<PathBuf> = fs::read_dir(here.join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut differing = String::new();
+    for file in files {
+        let name = file.strip_prefix(&here).unwrap();
+        let made = made(name, &fs::read_to_string(&file).unwrap()) + "\n";
+        let snapshot = file.with_extension(suffix);
+        if write {
+            fs::write(&snapshot, made).unwrap();
+        } else if fs::read_to_string(&snapshot).unwrap_or_default() != made {
+            writeln!(differing, "{} is now:\n{made}", snapshot.display()).unwrap();
+        }
+    }
+    assert!(differing.is_empty(), "{differing}");
+}
+
+/// A plan as people read it. How verifiers and tables look inside is not this crate's business.
+fn shown(plan: &Plan) -> String {
+    let mut out = format!("service {:?}, workers {:?}\n", plan.service, plan.workers);
+    writeln!(
+        out,
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+        plan.listeners, plan.admin, plan.log, plan.drain, plan.client
+    )
+    .unwrap();
+    writeln!(out, "models {:?}", plan.models).unwrap();
+    for upstream in &plan.upstreams {
+        writeln!(out, "{upstream:#?}").unwrap();
+    }
+    for auth in &plan.auth {
+        let cookies = auth.verifier.cookie_names();
+        writeln!(
+            out,
+            "auth {:?}: cookies {cookies:?}, login {:?}, origins {:?}",
+            auth.name, auth.login, auth.trusted_origins
+        )
+        .unwrap();
+    }
+    for limit in &plan.limits {
+        writeln!(out, "{limit:?}").unwrap();
+    }
+    for index in plan.table.order() {
+        let route = &plan.routes[index];
+        writeln!(
+            out,
+            "route[{index}] {:?} {}: auth {:?}, limits {:?}, max_body {}, log {}",
+            route.name, route.path, route.auth, route.limits, route.max_body, route.log
+        )
+        .unwrap();
+        writeln!(out, "    headers {:?}", route.headers).unwrap();
+        writeln!(out, "    {}", action(route)).unwrap();
+    }
+    for warning in &plan.warnings {
+        writeln!(out, "warning {warning}").unwrap();
+    }
+    out.trim_end().to_owned()
+}
+
+/// With the rewriting shown on a path that the route takes.
+fn action(route: &Route) -> String {
+    let sample = NormalPath::parse(&route.path.replace('*', "x")).unwrap();
+    match &route.action {
+        Action::Proxy {
+            upstream,
+            rewrite,
+            stream,
+            timeout,
+        } => {
+            format!(
+                "proxy to upstream {upstream}, {sample:?} -> {:?}\n    {stream:?}\n    {timeout:?}",
+                rewrite.apply(&sample)
+            )
+        }
+        Action::Files {
+            root,
+            fallback,
+            cache_control,
+            rewrite,
+        } => {
+            format!(
+                "files of {root:?}, {sample:?} -> {:?}, fallback {fallback:?}, cache {cache_control:?}",
+                rewrite.apply(&sample)
+            )
+        }
+        Action::Serve { page, allow } => format!("serve {page:?} to {allow:?}"),
+    }
+}
+
+#[test]
+fn what_the_file_says_of_a_verifier_reaches_it() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/good/full.toml"))
+            .unwrap();
+    let plan = weir_config::parse(Path::new("good/full.toml"), &text, &env()).unwrap();
+    let said = |name: &str, parts: &[&str]| {
+        let auth = plan.auth.iter().find(|auth| auth.name == name).unwrap();
+        let verifier = format!("{:?}", auth.verifier);
+        for part in parts {
+            assert!(verifier.contains(part), "{part} in {verifier}");
+        }
+    };
+    said(
+        "session",
+        &[
+            "name: \".AspNet.Portal\"",
+            "auth_type: \"Portal\"",
+            "require_expiry: false",
+            "max_age: Some(86400s)",
+            "leeway: 5s",
+            "user_claim: Some(\"urn:user\")",
+            "tenant_claim: Some(\"urn:tenant\")",
+            "HmacSha512",
+        ],
+    );
+    said(
+        "token",
+        &[
+            "Cookie(\"token\")",
+            "Hs256",
+            "issuer: Some(\"https://issuer.test\")",
+            "audience: Some(\"weir\")",
+            "leeway: 10s",
+            "max_lifetime: Some(3600s)",
+            "required: [\"jti\"]",
+            "user_claim: \"email\"",
+            "roles_claim: Some(\"roles\")",
+            "types: [\"at+jwt\"]",
+        ],
+    );
+    assert_eq!(
+        plan.table
+            .find(
+                Some("a.test"),
+                &Method::GET,
+                &NormalPath::parse("/agents/7/run").unwrap()
+            )
+            .map(|index| plan.routes[index].name.as_str()),
+        Ok("run")
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake() {
+    let mistakes = weir_config::load(Path::new("nowhere/weir.toml"), &env()).unwrap_err();
+    assert!(
+        mistakes
+            .to_string()
+            .starts_with("nowhere/weir.toml: cannot be read: "),
+        "{mistakes}"
+    );
+    assert_eq!(mistakes.iter().next().unwrap().place, None);
+}
+
+#[test]
+fn no_text_makes_the_reader_panic() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/good/full.toml"))
+            .unwrap();
+    for end in (0..text.len())
+        .filter(|&end| text.is_char_boundary(end))
+        .step_by(7)
+    {
+        let _ = weir_config::parse(Path::new("cut.toml"), &text[..end], &env());
+        let without = format!(
+            "{}{}",
+            &text[..end],
+            text.get(end + 5..).unwrap_or_default()
+        );
+        let _ = weir_config::parse(Path::new("hole.toml"), &without, &env());
+    }
+}
