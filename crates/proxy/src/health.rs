@@ -89,13 +89,17 @@ async fn probe(
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    tokio::select! {
+    let mut answer = std::pin::pin!(send.send_request(request));
+    let mut driver = std::pin::pin!(driver);
+    let answered = tokio::select! {
         biased;
-        answer = send.send_request(request) => match answer {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("answered {}", answer.status().as_u16())),
-            Err(error) => Err(error.to_string()),
-        },
-        ended = driver => Err(ended.map_or_else(|error| error.to_string(), |()| "closed without an answer".to_owned())),
+        answered = &mut answer => answered,
+        // It may have ended in the same turn that brought the answer.
+        _ = &mut driver => answer.await,
+    };
+    match answered {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("answered {}", answer.status().as_u16())),
+        Err(error) => Err(error.to_string()),
     }
 }

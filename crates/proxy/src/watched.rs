@@ -65,6 +65,8 @@ struct Watch {
     clocks: Option<Clocks>,
     policy: StreamPolicy,
     waiting: Option<Waiting>,
+    /// Body bytes still to come, where the length is known: hyper writes no more than that and asks for no more.
+    left: Option<u64>,
     state: State,
 }
 
@@ -132,7 +134,11 @@ impl Body {
         policy: StreamPolicy,
         waiting: Waiting,
     ) -> Self {
-        let mut watch = Watch::new(exchange, Some(kind));
+        let mut watch = Watch::new(
+            exchange,
+            Some(kind),
+            http_body::Body::size_hint(&incoming).exact(),
+        );
         watch.clocks = Some(Clocks::start(
             timeouts,
             kind.stream,
@@ -153,9 +159,10 @@ impl Body {
         } else {
             self.source_only()
         };
+        let watch = Watch::new(exchange, None, source.size_hint().exact());
         Self {
             source,
-            watch: Some(Box::new(Watch::new(exchange, None))),
+            watch: Some(Box::new(watch)),
         }
     }
 
@@ -208,12 +215,15 @@ impl Body {
         match source.poll(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
+                    watch.left = watch
+                        .left
+                        .map(|left| left.saturating_sub(data.len() as u64));
                     let events = watch.account.passed(data);
                     if let Some(clocks) = &mut watch.clocks {
                         clocks.passed(events > 0);
                     }
                 }
-                if source.is_end() {
+                if source.is_end() || watch.left == Some(0) {
                     Self::complete(source, watch);
                 }
                 Poll::Ready(Some(frame))
@@ -329,7 +339,7 @@ impl Drop for Body {
 }
 
 impl Watch {
-    fn new(exchange: Exchange, kind: Option<Kind>) -> Self {
+    fn new(exchange: Exchange, kind: Option<Kind>, left: Option<u64>) -> Self {
         Self {
             account: Account::open(exchange.observer, exchange.started, kind),
             downstream: exchange.downstream,
@@ -338,6 +348,7 @@ impl Watch {
             clocks: None,
             policy: StreamPolicy::default(),
             waiting: None,
+            left,
             state: State::Flowing,
         }
     }

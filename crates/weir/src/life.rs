@@ -116,7 +116,6 @@ impl Running {
             };
             tokio::spawn(admin.serve(listener));
         }
-        shared.meter.reloaded(true);
         let mut running = Self {
             source,
             shared,
