@@ -45,7 +45,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .unwrap_or(10_000_000);
     let models = general::models(&root);
     let listeners = general::listeners(&root);
-    let admin = general::admin(&root);
+    let admin = general::admin(&root, &listeners);
     let log = general::log(&root);
     let drain = general::drain(&root);
     let client = general::client(&root);

@@ -2,12 +2,14 @@
 //! `WEIR_WRITE_SNAPSHOTS=1` writes the snapshots anew; read what changed before keeping it.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
 
 use http::Method;
+use toml::de::{DeTable, DeValue};
 use weir_config::{
     Map, Plan,
     plan::{Action, Route},
@@ -246,5 +248,53 @@ fn no_text_makes_the_reader_panic() {
             text.get(end + 5..).unwrap_or_default()
         );
         let _ = weir_config::parse(Path::new("hole.toml"), &without, &env());
+    }
+}
+
+/// The reference would otherwise fall behind in silence.
+#[test]
+fn every_key_is_documented() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reference = fs::read_to_string(here.join("../../docs/configuration.md")).unwrap();
+    let full = fs::read_to_string(here.join("tests/good/full.toml")).unwrap();
+    let mut keys = BTreeSet::new();
+    let (root, _) = DeTable::parse_recoverable(&full);
+    collect(&DeValue::Table(root.into_inner()), &mut keys);
+    // Names and headers are the operator's own words.
+    let named = [
+        "either",
+        "session",
+        "token",
+        "zeta",
+        "alpha",
+        "per_user",
+        "smooth",
+        "plain",
+        "X-Frame-Options",
+        "Cache-Control",
+        "X-Key",
+    ];
+    for key in keys.iter().filter(|key| !named.contains(&key.as_str())) {
+        let written = [
+            format!("`{key}`"),
+            format!(".{key}`"),
+            format!("[{key}]"),
+            format!("[{key}.NAME]"),
+        ];
+        assert!(
+            written.iter().any(|form| reference.contains(form)),
+            "{key} is not in docs/configuration.md"
+        );
+    }
+}
+
+fn collect(value: &DeValue<'_>, keys: &mut BTreeSet<String>) {
+    match value {
+        DeValue::Table(table) => table.iter().for_each(|(key, value)| {
+            keys.insert(key.get_ref().to_string());
+            collect(value.get_ref(), keys);
+        }),
+        DeValue::Array(items) => items.iter().for_each(|item| collect(item.get_ref(), keys)),
+        _ => {}
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn models(root: &Table<'_>) -> Vec<String> {
 }
 
 /// `[admin]`
-pub(super) fn admin(root: &Table<'_>) -> Option<Admin> {
+pub(super) fn admin(root: &Table<'_>, listeners: &[Listener]) -> Option<Admin> {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
     let Some(node) = root.get("admin") else {
         return Some(Admin {
@@ -85,6 +85,13 @@ pub(super) fn admin(root: &Table<'_>) -> Option<Admin> {
         .unwrap_or(true);
     let at = table.get("address");
     let address = at.as_ref().and_then(Node::address).unwrap_or(default);
+    let taken = |listener: &Listener| listener.address == address && address.port() != 0;
+    if let Some(at) = at
+        .as_ref()
+        .filter(|_| enabled && listeners.iter().any(taken))
+    {
+        at.mistake("a [[listen]] table has the same address");
+    }
     let allow = table
         .get("allow")
         .map(|node| networks(&node))

@@ -49,35 +49,11 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
     let methods = each(&table, "method", "a method such as \"GET\"", method);
 
     let action = action::action(&table, path.as_ref().map(|(_, pattern)| pattern), known);
-    let proxied = matches!(action, Some(Action::Proxy { .. }));
 
     let auth = table.get("auth");
     let has_auth = auth.is_some();
     let auth = auth.and_then(|node| node.name(known.auth_names));
-    let limits = table
-        .get("limit")
-        .map(|node| node.one_or_many())
-        .unwrap_or_default();
-    let limits = limits.iter().filter_map(|node| {
-        let index = node.name(known.limit_names)?;
-        known.limits_used.borrow_mut().insert(index);
-        if let Some(limit) = &known.limits[index] {
-            match limit.by {
-                KeySource::User | KeySource::Tenant if !has_auth => {
-                    node.mistake("counts by caller, but this route has no `auth` that would say who calls");
-                }
-                KeySource::Tenant if auth.is_some_and(|auth| !known.auth[auth].has_tenant) => {
-                    node.warning("counts by tenant, but this route's `auth` has no `tenant_claim`: the client's address is counted");
-                }
-                _ => {}
-            }
-            if matches!(limit.kind, LimitKind::Streams(_)) && action.is_some() && !proxied {
-                node.mistake("counts streams, but this route has no `to` that could bring one");
-            }
-        }
-        Some(index)
-    });
-    let limits = limits.collect();
+    let limits = limits(&table, known, has_auth.then_some(auth), action.as_ref());
     if let Some(auth) = auth {
         known.auth_used.borrow_mut().insert(auth);
     }
@@ -124,6 +100,50 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
         name,
         route,
     })
+}
+
+/// The limits of a route. `auth` is the route's own, if it says one, as far as it could be read.
+fn limits(
+    table: &Table<'_>,
+    known: &Known<'_>,
+    auth: Option<Option<usize>>,
+    action: Option<&Action>,
+) -> Vec<usize> {
+    let nodes = table
+        .get("limit")
+        .map(|node| node.one_or_many())
+        .unwrap_or_default();
+    let mut limits = Vec::new();
+    for node in &nodes {
+        let Some(index) = node.name(known.limit_names) else {
+            continue;
+        };
+        if limits.contains(&index) {
+            node.mistake("is named twice");
+            continue;
+        }
+        limits.push(index);
+        known.limits_used.borrow_mut().insert(index);
+        let Some(limit) = &known.limits[index] else {
+            continue;
+        };
+        match (&limit.by, auth) {
+            (KeySource::User | KeySource::Tenant, None) => {
+                node.mistake(
+                    "counts by caller, but this route has no `auth` that would say who calls",
+                );
+            }
+            (KeySource::Tenant, Some(Some(auth))) if !known.auth[auth].has_tenant => {
+                node.warning("counts by tenant, but this route's `auth` has no `tenant_claim`: the client's address is counted");
+            }
+            _ => {}
+        }
+        let counts_streams = matches!(limit.kind, LimitKind::Streams(_));
+        if counts_streams && action.is_some_and(|action| !matches!(action, Action::Proxy { .. })) {
+            node.mistake("counts streams, but this route has no `to` that could bring one");
+        }
+    }
+    limits
 }
 
 /// The meanings of one string or several; `None` where one of them has none.
