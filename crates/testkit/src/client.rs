@@ -187,6 +187,22 @@ impl Client {
         Ok(head)
     }
 
+    /// Reads the next head though it be an interim answer (1xx).
+    ///
+    /// # Panics
+    /// When the connection ends before a whole head came.
+    pub async fn interim(&mut self) -> Head {
+        within("an interim answer", async {
+            loop {
+                if let Some(head) = Head::take(&mut self.buffer) {
+                    return head;
+                }
+                self.fill().await.expect("an interim answer, not the end");
+            }
+        })
+        .await
+    }
+
     /// The next piece of the body, as soon as one is there.
     ///
     /// # Errors

@@ -83,8 +83,9 @@ impl Run {
             .expect("the weir binary")
     }
 
-    /// Writes the configuration as `weir.toml` and runs `weir run` until it listens. One listener and an admin address on
-    /// free ports and a JSON log file stand in front of `config`; `FOLDER` in it is the folder.
+    /// Writes the configuration as `weir.toml` and runs `weir run` until it listens. A listener on a free port stands in front
+    /// of `config`, and so do an admin address on another and a JSON log file, unless it has these tables itself. `FOLDER` in it
+    /// is the folder.
     ///
     /// # Panics
     /// When it ends instead of listening.
@@ -102,11 +103,16 @@ impl Run {
 
     fn whole(&self, config: &str) -> String {
         let folder = self.folder.path().display().to_string();
-        format!(
-            "{}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\n[admin]\naddress = \"127.0.0.1:0\"\n\n[log]\nformat = \"json\"\n\
-             to = \"FOLDER/access.log\"\n\n{config}",
-            self.top
-        )
+        let mut head = self.top.clone() + "\n[[listen]]\naddress = \"127.0.0.1:0\"\n\n";
+        for (table, keys) in [
+            ("[admin]", "address = \"127.0.0.1:0\""),
+            ("[log]", "format = \"json\"\nto = \"FOLDER/access.log\""),
+        ] {
+            if !config.contains(table) {
+                head += &format!("{table}\n{keys}\n\n");
+            }
+        }
+        (head + config)
         .replace("FOLDER", &folder)
     }
 

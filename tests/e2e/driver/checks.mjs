@@ -212,7 +212,7 @@ export async function checks(report, world) {
   await check("the access log has a line for each exchange, with what its stream did and nothing secret", async () => {
     const cookie = (await cookieHeader()).cookie.slice(".AspNet.Cookies=".length);
     const read = async () => (await readFile(world.accessLog, "utf8")).split("\n").filter(Boolean);
-    const find = async (path, outcome) => (await read()).map((line) => JSON.parse(line)).find((line) => line.path === path && line.outcome === outcome);
+    const find = async (path, outcome) => (await read()).map((line) => JSON.parse(line)).find((line) => line.path === path && line.outcome === outcome && line.status === 200);
     const whole = await until("the line of the whole answer", () => find(RUN, "complete"));
     for (const key of ["timestamp", "level", "service", "trace_id", "span_id", "message", "method", "status", "duration_ms", "route", "upstream"]) {
       expect(whole[key] !== undefined, `no ${key} in ${JSON.stringify(whole)}`);
