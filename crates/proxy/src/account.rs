@@ -94,10 +94,11 @@ impl Account {
         Some(words)
     }
 
-    /// The dialect is known to end with a terminal event, and none was seen.
+    /// An event stream whose terminal event has not been seen. Where nothing else marks the end, such a stream counts as broken, also in
+    /// a dialect weir does not know: a page that is told "error" asks again, one that is told "done" shows half an answer as whole.
     pub(crate) fn lacks_its_end(&self) -> bool {
         let tap = self.stream.as_ref().and_then(|stream| stream.tap.as_ref());
-        tap.is_some_and(|tap| tap.dialect() != Dialect::Unknown && tap.end().is_none())
+        tap.is_some_and(|tap| tap.end().is_none())
     }
 
     /// Tells the observer how it ended; a second call says nothing.

@@ -76,7 +76,7 @@ pub(crate) fn load(file: &Path) -> io::Result<Option<Plan>> {
             Ok(Some(plan))
         }
         Err(mistakes) => {
-            write!(io::stderr(), "{mistakes}")?;
+            writeln!(io::stderr(), "{mistakes}")?;
             Ok(None)
         }
     }
