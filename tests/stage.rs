@@ -32,14 +32,22 @@ pub(crate) async fn stage(keys: &str) -> (Weir, Upstream) {
 }
 
 /// A client that waits for the answer to `GET target`, and the upstream's side of it.
-pub(crate) async fn asked(weir: &Weir, upstream: &mut Upstream, target: &str) -> (Client, Exchange) {
+pub(crate) async fn asked(
+    weir: &Weir,
+    upstream: &mut Upstream,
+    target: &str,
+) -> (Client, Exchange) {
     let mut client = Client::connect(weir.address()).await;
     client.request("GET", target, &[]).await;
     (client, upstream.exchange().await)
 }
 
 /// A client that has the head of an event stream, and the upstream's side of it.
-pub(crate) async fn streaming(weir: &Weir, upstream: &mut Upstream, target: &str) -> (Client, Exchange) {
+pub(crate) async fn streaming(
+    weir: &Weir,
+    upstream: &mut Upstream,
+    target: &str,
+) -> (Client, Exchange) {
     let (mut client, exchange) = asked(weir, upstream, target).await;
     exchange.stream().await;
     assert_eq!(client.head().await.status(), 200);
@@ -53,11 +61,14 @@ pub(crate) async fn pass(exchange: &Exchange, client: &mut Client, event: &str) 
 }
 
 /// AG-UI's first event.
-pub(crate) const RUN_STARTED: &str = "data: {\"type\":\"RUN_STARTED\",\"threadId\":\"t-1\",\"runId\":\"r-1\"}\n\n";
+pub(crate) const RUN_STARTED: &str =
+    "data: {\"type\":\"RUN_STARTED\",\"threadId\":\"t-1\",\"runId\":\"r-1\"}\n\n";
 /// AG-UI's last event.
-pub(crate) const RUN_FINISHED: &str = "data: {\"type\":\"RUN_FINISHED\",\"threadId\":\"t-1\",\"runId\":\"r-1\"}\n\n";
+pub(crate) const RUN_FINISHED: &str =
+    "data: {\"type\":\"RUN_FINISHED\",\"threadId\":\"t-1\",\"runId\":\"r-1\"}\n\n";
 /// A piece of text in AG-UI.
-pub(crate) const CONTENT: &str = "data: {\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"m\",\"delta\":\"word \"}\n\n";
+pub(crate) const CONTENT: &str =
+    "data: {\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"m\",\"delta\":\"word \"}\n\n";
 /// A piece of text in OpenAI's chat completions.
 pub(crate) const OPENAI: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-x\",\
      \"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"},\"finish_reason\":null}]}\n\n";

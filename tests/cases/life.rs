@@ -13,7 +13,11 @@ fn text(bytes: &[u8]) -> String {
 
 /// Exit status, standard output, standard error.
 fn said(output: &Output) -> (Option<i32>, String, String) {
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 /// `weir reload` on this weir.
@@ -30,7 +34,10 @@ async fn it_says_where_it_listens_and_nothing_else() {
     weir.logged("/x").await;
     assert_eq!(
         weir.stdout(),
-        [format!("listening on http://{}", weir.address()), format!("admin on http://{}", weir.admin())]
+        [
+            format!("listening on http://{}", weir.address()),
+            format!("admin on http://{}", weir.admin())
+        ]
     );
     assert_eq!(weir.stderr(), "");
 }
@@ -43,7 +50,10 @@ async fn a_reload_moves_new_requests_and_leaves_streams_alone() {
         let (mut client, exchange) = streaming(&weir, &mut old, "/s").await;
         let (mut waiting, unanswered) = asked(&weir, &mut old, "/w").await;
         pass(&exchange, &mut client, RUN_STARTED).await;
-        let before = weir.metrics().await.value("weir_config_reloads_total", &[("result", "ok")]);
+        let before = weir
+            .metrics()
+            .await
+            .value("weir_config_reloads_total", &[("result", "ok")]);
 
         weir.rewrite(&everything(new.address(), ""));
         if by_signal {
@@ -53,7 +63,12 @@ async fn a_reload_moves_new_requests_and_leaves_streams_alone() {
             assert_eq!(status, Some(0), "{err}");
             assert!(out.contains("reloaded"), "{out}");
         }
-        weir.wait_metric("weir_config_reloads_total", &[("result", "ok")], before + 1.0).await;
+        weir.wait_metric(
+            "weir_config_reloads_total",
+            &[("result", "ok")],
+            before + 1.0,
+        )
+        .await;
         assert_eq!(get(weir.address(), "/x", &[]).await.text(), "new");
 
         pass(&exchange, &mut client, "data: still here\n\n").await;
@@ -72,7 +87,9 @@ async fn a_bad_file_changes_nothing_and_says_why() {
     let up = Upstream::saying("old").await;
     let weir = weir().start(&everything(up.address(), "")).await;
     assert_eq!(weir.metrics().await.value("weir_config_ok", &[]), 1.0);
-    weir.rewrite(&(everything(up.address(), "tto = \"up\"") + &route("two", "/b", "to = \"nobody\"")));
+    weir.rewrite(
+        &(everything(up.address(), "tto = \"up\"") + &route("two", "/b", "to = \"nobody\"")),
+    );
     let (status, _, err) = reload(&weir);
     assert_eq!(status, Some(1));
     for part in ["weir.toml:", "tto", "nobody"] {
@@ -80,13 +97,20 @@ async fn a_bad_file_changes_nothing_and_says_why() {
     }
     let metrics = weir.metrics().await;
     assert_eq!(metrics.value("weir_config_ok", &[]), 0.0);
-    assert_eq!(metrics.value("weir_config_reloads_total", &[("result", "failed")]), 1.0);
+    assert_eq!(
+        metrics.value("weir_config_reloads_total", &[("result", "failed")]),
+        1.0
+    );
     assert_eq!(get(weir.address(), "/b", &[]).await.text(), "old");
 
     // By signal the words go to standard error.
     weir.signal("HUP");
-    weir.wait_metric("weir_config_reloads_total", &[("result", "failed")], 2.0).await;
-    eventually("the mistakes on standard error", async || weir.stderr().contains("nobody").then_some(())).await;
+    weir.wait_metric("weir_config_reloads_total", &[("result", "failed")], 2.0)
+        .await;
+    eventually("the mistakes on standard error", async || {
+        weir.stderr().contains("nobody").then_some(())
+    })
+    .await;
 
     weir.rewrite(&everything(up.address(), ""));
     assert_eq!(reload(&weir).0, Some(0));
@@ -99,7 +123,11 @@ async fn what_a_reload_does_not_change_keeps_its_state() {
     let parts = |extra: &str| {
         upstream("up", up.address(), "keep_alive = { idle = \"60s\" }")
             + "[limit.few]\nby = \"client_ip\"\nrate = \"2/3600s\"\nalgorithm = \"window\"\n\n"
-            + &route("all", "/*", &format!("to = \"up\"\nlimit = [\"few\"]\n{extra}"))
+            + &route(
+                "all",
+                "/*",
+                &format!("to = \"up\"\nlimit = [\"few\"]\n{extra}"),
+            )
     };
     let (first, second) = (parts(""), parts("max_body = 5"));
     let weir = weir().top("workers = 1").start(&first).await;
@@ -109,7 +137,11 @@ async fn what_a_reload_does_not_change_keeps_its_state() {
         assert_eq!(reload(&weir).0, Some(0));
         client.request("GET", "/x", &[]).await;
         let exchange = up.exchange().await;
-        assert_eq!(exchange.connection(), 0, "the kept connection serves after reload {number}");
+        assert_eq!(
+            exchange.connection(),
+            0,
+            "the kept connection serves after reload {number}"
+        );
         exchange.answer("200 OK", &[], "ok").await;
         assert_eq!(client.answer().await.status(), 200);
         exchange.done();
@@ -123,14 +155,26 @@ async fn what_a_reload_does_not_change_keeps_its_state() {
 async fn a_listener_that_goes_takes_no_connection_with_it() {
     let up = Upstream::saying("ok").await;
     let config = everything(up.address(), "");
-    let weir = weir().start(&format!("[[listen]]\naddress = \"127.0.0.2:0\"\n\n{config}")).await;
-    let [_, second] = weir.listeners() else { panic!("{:?}", weir.listeners()) };
+    let weir = weir()
+        .start(&format!(
+            "[[listen]]\naddress = \"127.0.0.2:0\"\n\n{config}"
+        ))
+        .await;
+    let [_, second] = weir.listeners() else {
+        panic!("{:?}", weir.listeners())
+    };
     let mut client = Client::connect(*second).await;
     client.request("GET", "/x", &[]).await;
     assert_eq!(client.answer().await.status(), 200);
     weir.rewrite(&config);
     assert_eq!(reload(&weir).0, Some(0));
-    eventually("the listener to go", async || tokio::net::TcpStream::connect(*second).await.is_err().then_some(())).await;
+    eventually("the listener to go", async || {
+        tokio::net::TcpStream::connect(*second)
+            .await
+            .is_err()
+            .then_some(())
+    })
+    .await;
     client.request("GET", "/x", &[]).await;
     assert_eq!(client.answer().await.status(), 200);
     assert_eq!(get(weir.address(), "/x", &[]).await.status(), 200);
@@ -149,14 +193,24 @@ async fn a_stop_waits_for_what_runs() {
     assert_eq!(get(weir.admin(), "/readyz", &[]).await.status(), 200);
 
     weir.signal("TERM");
-    eventually("the listener to close", async || tokio::net::TcpStream::connect(weir.address()).await.is_err().then_some(())).await;
+    eventually("the listener to close", async || {
+        tokio::net::TcpStream::connect(weir.address())
+            .await
+            .is_err()
+            .then_some(())
+    })
+    .await;
     assert_eq!(get(weir.admin(), "/readyz", &[]).await.status(), 503);
     assert_eq!(idle.closed().await, End::Eof);
     pass(&exchange, &mut client, "data: still here\n\n").await;
     unanswered.answer("200 OK", &[], "in time").await;
     let answer = waiting.answer().await;
     assert_eq!(answer.text(), "in time");
-    assert!(answer.head.lists("connection", "close"), "{:?}", answer.head);
+    assert!(
+        answer.head.lists("connection", "close"),
+        "{:?}",
+        answer.head
+    );
     pass(&exchange, &mut client, "data: the last\n\n").await;
     exchange.end().await;
     assert_eq!(client.rest().await, (Vec::new(), End::Clean));
@@ -180,22 +234,29 @@ async fn at_the_deadline_streams_are_told() {
     weir.signal("TERM");
     let (body, end) = client.rest().await;
     let body = text(&body);
-    assert!(body.starts_with("data: {\"type\":\"RUN_ERROR\",") && body.ends_with("\n\n"), "{body:?}");
+    assert!(
+        body.starts_with("data: {\"type\":\"RUN_ERROR\",") && body.ends_with("\n\n"),
+        "{body:?}"
+    );
     assert!(body.contains("\"code\":\"shutdown\""), "{body:?}");
     assert_eq!(end, End::Eof);
     assert_eq!(inside.rest().await, (Vec::new(), End::Eof));
     exchange.gone().await;
     half.gone().await;
-    // Whoever still waits for a head may be answered or cut, but not left.
-    match waiting.try_head().await {
-        Ok(head) => assert!(head.status() >= 500, "{head:?}"),
-        Err(end) => assert!(end != End::Clean),
-    }
+    // Whoever still waits for a head can be told in the head.
+    let answer = waiting.answer().await;
+    assert_eq!((answer.status(), answer.end), (503, End::Clean));
+    assert!(
+        answer.head.lists("connection", "close"),
+        "{:?}",
+        answer.head
+    );
     unanswered.gone().await;
     assert_eq!(weir.ended().await.code(), Some(0));
-    for path in ["/s", "/half", "/w"] {
+    for path in ["/s", "/half"] {
         assert_eq!(weir.logged(path).await["outcome"], "shutdown", "{path}");
     }
+    assert_eq!(weir.logged("/w").await["reason"], "stopping");
 }
 
 #[tokio::test]
@@ -204,7 +265,10 @@ async fn before_a_stop_load_balancers_are_told() {
     let config = everything(up.address(), "") + "[drain]\ndelay = \"60s\"\n";
     let mut weir = weir().start(&config).await;
     weir.signal("TERM");
-    eventually("readiness to fail", async || (get(weir.admin(), "/readyz", &[]).await.status() == 503).then_some(())).await;
+    eventually("readiness to fail", async || {
+        (get(weir.admin(), "/readyz", &[]).await.status() == 503).then_some(())
+    })
+    .await;
     assert_eq!(get(weir.admin(), "/livez", &[]).await.status(), 200);
     assert_eq!(get(weir.address(), "/x", &[]).await.text(), "ok");
     // A second signal does not wait.
@@ -216,7 +280,11 @@ async fn before_a_stop_load_balancers_are_told() {
 async fn a_port_in_use_is_said() {
     let up = Upstream::saying("ok").await;
     let first = weir().start(&everything(up.address(), "")).await;
-    let config = format!("[[listen]]\naddress = \"{}\"\n[admin]\nenabled = false\n{}", first.address(), everything(up.address(), ""));
+    let config = format!(
+        "[[listen]]\naddress = \"{}\"\n[admin]\nenabled = false\n{}",
+        first.address(),
+        everything(up.address(), "")
+    );
     let second = weir().file("weir.toml", config);
     let (status, _, err) = said(&second.command(&["run", "--config", "weir.toml"]));
     assert_eq!(status, Some(1));
@@ -238,7 +306,17 @@ async fn check_reads_all_of_a_file() {
     assert!(out.contains("good.toml") && out.contains("OK"), "{out}");
     let (status, out, err) = said(&weir.command(&["check", "bad.toml"]));
     assert_eq!((status, out.as_str()), (Some(1), ""));
-    for part in ["bad.toml:2:", "bad.toml:5:", "bad.toml:9:", "NOT_SET_ANYWHERE", "bad.toml:13:", "bad.toml:16:", "bad.toml:17:", "bad.toml:18:", "limits"] {
+    for part in [
+        "bad.toml:2:",
+        "bad.toml:5:",
+        "bad.toml:9:",
+        "NOT_SET_ANYWHERE",
+        "bad.toml:13:",
+        "bad.toml:16:",
+        "bad.toml:17:",
+        "bad.toml:18:",
+        "limits",
+    ] {
         assert!(err.contains(part), "{part} is missing:\n{err}");
     }
     assert!(!err.contains("sh0rt-s3cret"), "{err}");
@@ -259,7 +337,10 @@ async fn explain_tells_what_would_become_of_a_request() {
         [limit.each]\nby = \"user\"\nrate = \"100/60s\"\n\n\
         [[route]]\nname = \"backend\"\npath = \"/chat/backend/*\"\nto = \"agents\"\nstrip = \"/chat/backend\"\nauth = \"portal\"\nlimit = [\"each\"]\n\n\
         [[route]]\nname = \"public\"\npath = \"/public/*\"\nto = \"agents\"\n";
-    let weir = weir().file("weir.toml", config).env("VALIDATION_KEY", mint::VALIDATION).env("DECRYPTION_KEY", mint::DECRYPTION);
+    let weir = weir()
+        .file("weir.toml", config)
+        .env("VALIDATION_KEY", mint::VALIDATION)
+        .env("DECRYPTION_KEY", mint::DECRYPTION);
     let explain = |method: &str, url: &str, headers: &[&str]| {
         let mut args = vec!["explain", "--config", "weir.toml", method, url];
         for header in headers {
@@ -269,20 +350,45 @@ async fn explain_tells_what_would_become_of_a_request() {
     };
     let (status, out, err) = explain("POST", "/chat//backend/./api?x=1", &[&mint::cookie("ana")]);
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    for part in ["backend", "/chat/backend/api", "portal", "ana", "each", "agents", "127.0.0.1:8002", "POST /api?x=1"] {
+    for part in [
+        "backend",
+        "/chat/backend/api",
+        "portal",
+        "ana",
+        "each",
+        "agents",
+        "127.0.0.1:8002",
+        "POST /api?x=1",
+    ] {
         assert!(out.contains(part), "{part} is missing:\n{out}");
     }
     let session = mint::cookie("ana");
-    assert!(!out.contains(session.split_once('=').expect("a value").1), "{out}");
-    let (status, out, _) = explain("GET", "http://a.test/chat/backend/api", &["Accept: text/html"]);
+    assert!(
+        !out.contains(session.split_once('=').expect("a value").1),
+        "{out}"
+    );
+    let (status, out, _) = explain(
+        "GET",
+        "http://a.test/chat/backend/api",
+        &["Accept: text/html"],
+    );
     assert_eq!(status, Some(1));
-    assert!(out.contains("302") && out.contains("/login?returnUrl=%2Fchat%2Fbackend%2Fapi"), "{out}");
+    assert!(
+        out.contains("302") && out.contains("/login?returnUrl=%2Fchat%2Fbackend%2Fapi"),
+        "{out}"
+    );
     let (status, out, _) = explain("GET", "/chat/backend/api", &[]);
-    assert!(status == Some(1) && out.contains("401") && out.contains("missing"), "{out}");
+    assert!(
+        status == Some(1) && out.contains("401") && out.contains("missing"),
+        "{out}"
+    );
     let (status, out, _) = explain("GET", "/nowhere", &[]);
     assert!(status == Some(1) && out.contains("404"), "{out}");
     let (status, out, _) = explain("GET", "/chat/%2e%2e%2fadmin", &[]);
-    assert!(status == Some(1) && out.contains("400") && out.contains("path_encoded_slash"), "{out}");
+    assert!(
+        status == Some(1) && out.contains("400") && out.contains("path_encoded_slash"),
+        "{out}"
+    );
 }
 
 #[tokio::test]
@@ -290,29 +396,55 @@ async fn status_and_health_tell_how_it_is() {
     let up = Upstream::saying("ok").await;
     let nobody = Nobody::here();
     let health = "health = { path = \"/h\", interval = \"20ms\", unhealthy_after = 1 }";
-    let well = upstream("up", up.address(), health) + &route("all", "/*", "to = \"up\"") + &route("health", "/health", "serve = \"health\"");
+    let well = upstream("up", up.address(), health)
+        + &route("all", "/*", "to = \"up\"")
+        + &route("health", "/health", "serve = \"health\"");
     let weir = weir().start(&well).await;
-    let status = |args: &[&str]| said(&weir.command(&[&["status", "--admin", &weir.admin().to_string()], args].concat()));
+    let status = |args: &[&str]| {
+        said(&weir.command(&[&["status", "--admin", &weir.admin().to_string()], args].concat()))
+    };
     let (code, out, err) = status(&[]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.contains("healthy") && out.contains("up") && out.contains(&up.address().to_string()), "{out}");
+    assert!(
+        out.contains("healthy") && out.contains("up") && out.contains(&up.address().to_string()),
+        "{out}"
+    );
     let (code, out, _) = status(&["--json"]);
     let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!((code, &report["health"], &report["stage"]), (Some(0), &"healthy".into(), &"serving".into()), "{report}");
+    assert_eq!(
+        (code, &report["health"], &report["stage"]),
+        (Some(0), &"healthy".into(), &"serving".into()),
+        "{report}"
+    );
     let answer = get(weir.address(), "/health", &[]).await;
     let page: serde_json::Value = serde_json::from_str(&answer.text()).expect("JSON");
-    assert_eq!((answer.status(), &page["status"], &page["checks"]["up"]), (200, &"healthy".into(), &"healthy".into()), "{page}");
+    assert_eq!(
+        (answer.status(), &page["status"], &page["checks"]["up"]),
+        (200, &"healthy".into(), &"healthy".into()),
+        "{page}"
+    );
 
     weir.rewrite(&well.replace(&up.address().to_string(), &nobody.address().to_string()));
     assert_eq!(reload(&weir).0, Some(0));
-    eventually("the page to say so", async || (get(weir.address(), "/health", &[]).await.status() == 503).then_some(())).await;
+    eventually("the page to say so", async || {
+        (get(weir.address(), "/health", &[]).await.status() == 503).then_some(())
+    })
+    .await;
     let answer = get(weir.address(), "/health", &["Accept: text/plain"]).await;
-    assert!(answer.status() == 503 && answer.text().starts_with("unhealthy\n"), "{}", answer.text());
+    assert!(
+        answer.status() == 503 && answer.text().starts_with("unhealthy\n"),
+        "{}",
+        answer.text()
+    );
     let (code, out, _) = status(&[]);
     assert!(code == Some(1) && out.contains("UNHEALTHY"), "{out}");
     drop(weir);
-    let (code, _, err) = said(&crate::stage::weir().command(&["status", "--admin", &nobody.address().to_string()]));
-    assert!(code == Some(1) && err.contains(&nobody.address().to_string()), "{err}");
+    let (code, _, err) =
+        said(&crate::stage::weir().command(&["status", "--admin", &nobody.address().to_string()]));
+    assert!(
+        code == Some(1) && err.contains(&nobody.address().to_string()),
+        "{err}"
+    );
 }
 
 #[tokio::test]
@@ -320,7 +452,9 @@ async fn help_names_every_command() {
     for args in [&["help"][..], &["--help"]] {
         let (status, out, _) = said(&weir().command(args));
         assert_eq!(status, Some(0));
-        for command in ["run", "check", "explain", "status", "reload", "demo", "SIGHUP"] {
+        for command in [
+            "run", "check", "explain", "status", "reload", "demo", "SIGHUP",
+        ] {
             assert!(out.contains(command), "{command} is missing:\n{out}");
         }
     }

@@ -18,7 +18,8 @@ async fn a_thousand_streams_do_not_disturb_each_other() {
     let time = Duration::from_secs(if skip::full() { 30 } else { 3 });
     let (stop, stopped) = watch::channel(false);
     let up = Upstream::scripted(move |exchange| speak(exchange, stopped.clone())).await;
-    let config = upstream("up", up.address(), "keep_alive = { idle = \"300ms\" }") + &route("all", "/*", "to = \"up\"");
+    let config = upstream("up", up.address(), "keep_alive = { idle = \"300ms\" }")
+        + &route("all", "/*", "to = \"up\"");
     let weir = weir().start(&config).await;
     // What is opened once and for good is opened by a first exchange and a first scrape.
     let mut first = Client::connect(weir.address()).await;
@@ -26,7 +27,10 @@ async fn a_thousand_streams_do_not_disturb_each_other() {
     first.head().await;
     first.event().await;
     first.close();
-    eventually("the first stream to go", async || (up.open() == 0).then_some(())).await;
+    eventually("the first stream to go", async || {
+        (up.open() == 0).then_some(())
+    })
+    .await;
     weir.wait_metric("weir_connections_open", &[], 0.0).await;
     let before = weir.descriptors();
 
@@ -51,18 +55,44 @@ async fn a_thousand_streams_do_not_disturb_each_other() {
     }
     assert_eq!(left, STREAMS / 100);
 
-    eventually("upstream connections to be let go", async || (up.open() == 0).then_some(())).await;
-    weir.wait_metric("weir_streams_total", &[("outcome", "client_gone")], (left + 1) as f64).await;
-    let metrics = weir.wait_metric("weir_streams_total", &[("outcome", "complete")], (STREAMS - left) as f64).await;
-    for gauge in ["weir_streams_open", "active_conversations", "weir_upstream_in_flight", "weir_log_lines_dropped_total"] {
-        assert_eq!(metrics.value(gauge, &[]), 0.0, "{gauge}");
+    eventually("upstream connections to be let go", async || {
+        (up.open() == 0).then_some(())
+    })
+    .await;
+    weir.wait_metric(
+        "weir_streams_total",
+        &[("outcome", "client_gone")],
+        (left + 1) as f64,
+    )
+    .await;
+    weir.wait_metric(
+        "weir_streams_total",
+        &[("outcome", "complete")],
+        (STREAMS - left) as f64,
+    )
+    .await;
+    for gauge in [
+        "weir_streams_open",
+        "active_conversations",
+        "weir_upstream_in_flight",
+        "weir_log_lines_dropped_total",
+    ] {
+        weir.wait_metric(gauge, &[], 0.0).await;
     }
-    eventually("a line for each", async || (weir.log().len() == STREAMS + 1).then_some(())).await;
-    eventually("descriptors to be where they were", async || (weir.descriptors() <= before).then_some(())).await;
+    eventually("a line for each", async || {
+        (weir.log().len() == STREAMS + 1).then_some(())
+    })
+    .await;
+    eventually("descriptors to be where they were", async || {
+        (weir.descriptors() <= before).then_some(())
+    })
+    .await;
 }
 
 fn event(target: &str, number: usize) -> String {
-    format!("data: {{\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"{target}\",\"delta\":\"{number}\"}}\n\n")
+    format!(
+        "data: {{\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"{target}\",\"delta\":\"{number}\"}}\n\n"
+    )
 }
 
 /// The upstream's side: events with their numbers, ten a second, until told to finish.
@@ -87,7 +117,12 @@ async fn speak(exchange: Exchange, mut stopped: watch::Receiver<bool>) {
 }
 
 /// A client that misses nothing until it leaves; whether it left.
-async fn listen(weir: SocketAddr, number: usize, leaves: Option<Duration>, opened: mpsc::UnboundedSender<()>) -> bool {
+async fn listen(
+    weir: SocketAddr,
+    number: usize,
+    leaves: Option<Duration>,
+    opened: mpsc::UnboundedSender<()>,
+) -> bool {
     let target = format!("/{number}");
     let mut client = Client::connect(weir).await;
     client.request("GET", &target, &[]).await;
@@ -102,7 +137,11 @@ async fn listen(weir: SocketAddr, number: usize, leaves: Option<Duration>, opene
         }
         assert_eq!(seen, event(&target, next));
         if leaves.is_some_and(|at| at <= Instant::now()) {
-            if number % 200 < 100 { client.close() } else { client.reset() }
+            if number % 200 < 100 {
+                client.close()
+            } else {
+                client.reset()
+            }
             return true;
         }
     }

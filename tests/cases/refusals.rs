@@ -19,15 +19,36 @@ const NONE: &str = "-";
 
 /// The series and the log line of one refusal.
 async fn counted(weir: &Weir, answer: &Answer, route: &str, status: u16, reason: &str) {
-    assert_eq!((answer.status(), answer.end), (status, End::Clean), "{reason}: {}", answer.text());
+    assert_eq!(
+        (answer.status(), answer.end),
+        (status, End::Clean),
+        "{reason}: {}",
+        answer.text()
+    );
     let text = status.to_string();
-    let metrics = weir.wait_metric("weir_refusals_total", &[("route", route), ("reason", reason)], 1.0).await;
-    assert!(metrics.value("http_requests_total", &[("route", route), ("status", &text)]) >= 1.0, "{reason}");
+    let metrics = weir
+        .wait_metric(
+            "weir_refusals_total",
+            &[("route", route), ("reason", reason)],
+            1.0,
+        )
+        .await;
+    assert!(
+        metrics.value(
+            "http_requests_total",
+            &[("route", route), ("status", &text)]
+        ) >= 1.0,
+        "{reason}"
+    );
     let line = eventually(&format!("the log line of {reason}"), async || {
         weir.log().into_iter().find(|line| line["reason"] == reason)
     })
     .await;
-    assert_eq!((&line["status"], &line["route"]), (&status.into(), &route.into()), "{line}");
+    assert_eq!(
+        (&line["status"], &line["route"]),
+        (&status.into(), &route.into()),
+        "{line}"
+    );
 }
 
 /// weir with the keys and secrets of the kit in its environment.
@@ -64,13 +85,21 @@ async fn guarded() -> (Weir, Upstream) {
 
 #[tokio::test]
 async fn a_request_without_one_clear_host_is_400() {
-    for (hosts, reason) in [("", "host_missing"), ("Host: a.test\r\nHost: a.test\r\n", "host_duplicate"), ("Host: a.test, b.test\r\n", "host_malformed")] {
+    for (hosts, reason) in [
+        ("", "host_missing"),
+        ("Host: a.test\r\nHost: a.test\r\n", "host_duplicate"),
+        ("Host: a.test, b.test\r\n", "host_malformed"),
+    ] {
         let up = Upstream::saying("in").await;
         let weir = weir().start(&everything(up.address(), "")).await;
         let mut client = Client::connect(weir.address()).await;
         client.send(format!("GET /x HTTP/1.1\r\n{hosts}\r\n")).await;
         let answer = client.answer().await;
-        assert!(answer.head.lists("connection", "close"), "{:?}", answer.head);
+        assert!(
+            answer.head.lists("connection", "close"),
+            "{:?}",
+            answer.head
+        );
         assert_eq!(client.closed().await, End::Eof);
         counted(&weir, &answer, NONE, 400, reason).await;
         assert_eq!(up.accepted(), 0);
@@ -98,19 +127,32 @@ async fn a_path_that_could_mean_two_things_is_400() {
 
 #[tokio::test]
 async fn what_is_no_request_is_answered_and_counted() {
-    let weir = weir().top("workers = 1").start(&everything(Nobody::here().address(), "")).await;
+    let weir = weir()
+        .top("workers = 1")
+        .start(&everything(Nobody::here().address(), ""))
+        .await;
     for (bytes, status) in [
         ("GET / HTTP/1.1\r\nHost : a.test\r\n\r\n".to_owned(), 400),
         ("NONSENSE\r\n\r\n".to_owned(), 400),
-        (format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n", "x".repeat(200_000)), 431),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n",
+                "x".repeat(200_000)
+            ),
+            431,
+        ),
     ] {
-        let before = weir.metrics().await.value("weir_connection_errors_total", &[]);
+        let before = weir
+            .metrics()
+            .await
+            .value("weir_connection_errors_total", &[]);
         let mut client = Client::connect(weir.address()).await;
         // It may answer and close before all of it was read.
         let _ = client.try_send(&bytes).await;
         let head = client.try_head().await;
         assert_eq!(head.map(|head| head.status()), Ok(status));
-        weir.wait_metric("weir_connection_errors_total", &[], before + 1.0).await;
+        weir.wait_metric("weir_connection_errors_total", &[], before + 1.0)
+            .await;
     }
 }
 
@@ -123,7 +165,12 @@ async fn a_head_that_does_not_end_is_408() {
     assert_eq!(client.answer().await.status(), 408);
     assert_eq!(client.closed().await, End::Eof);
     eventually("the slow head to be counted", async || {
-        (weir.metrics().await.value("weir_connection_errors_total", &[]) == 1.0).then_some(())
+        (weir
+            .metrics()
+            .await
+            .value("weir_connection_errors_total", &[])
+            == 1.0)
+            .then_some(())
     })
     .await;
 }
@@ -134,7 +181,9 @@ async fn a_body_that_stops_coming_is_408() {
     let config = everything(up.address(), "") + "[client]\nbody_idle = \"300ms\"\n";
     let weir = weir().start(&config).await;
     let mut client = Client::connect(weir.address()).await;
-    client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf").await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf")
+        .await;
     let exchange = up.exchange().await;
     let answer = client.answer().await;
     exchange.gone().await;
@@ -145,14 +194,38 @@ async fn a_body_that_stops_coming_is_408() {
 async fn without_credentials_a_program_is_told_401() {
     let (weir, up) = guarded().await;
     let answer = get(weir.address(), "/tokens/x", &[]).await;
-    assert!(answer.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")), "{:?}", answer.head);
+    assert!(
+        answer
+            .header("www-authenticate")
+            .is_some_and(|scheme| scheme.starts_with("Bearer")),
+        "{:?}",
+        answer.head
+    );
     assert_eq!(answer.header("location"), None);
     counted(&weir, &answer, "tokens", 401, "missing").await;
     // The portal has a login page, but this is no browser that navigates.
-    for headers in [&["Accept: */*"][..], &["Sec-Fetch-Mode: cors", "Accept: text/html"], &["Accept: text/event-stream"]] {
-        assert_eq!(get(weir.address(), "/portal/x", headers).await.status(), 401, "{headers:?}");
+    for headers in [
+        &["Accept: */*"][..],
+        &["Sec-Fetch-Mode: cors", "Accept: text/html"],
+        &["Accept: text/event-stream"],
+    ] {
+        assert_eq!(
+            get(weir.address(), "/portal/x", headers).await.status(),
+            401,
+            "{headers:?}"
+        );
     }
-    assert_eq!(ask(weir.address(), "POST", "/portal/x", &["Sec-Fetch-Mode: navigate"]).await.status(), 401);
+    assert_eq!(
+        ask(
+            weir.address(),
+            "POST",
+            "/portal/x",
+            &["Sec-Fetch-Mode: navigate"]
+        )
+        .await
+        .status(),
+        401
+    );
     assert_eq!(up.accepted(), 0);
 }
 
@@ -160,19 +233,52 @@ async fn without_credentials_a_program_is_told_401() {
 async fn credentials_that_are_no_good_look_all_the_same() {
     let good = mint::token_of("ana");
     let (start, signature) = good.rsplit_once('.').expect("a token");
-    let forged = format!("{start}.{}A", &signature[..signature.len() - 1].replace(&signature[..1], if signature.starts_with('x') { "y" } else { "x" }));
+    let forged = format!(
+        "{start}.{}A",
+        &signature[..signature.len() - 1].replace(
+            &signature[..1],
+            if signature.starts_with('x') { "y" } else { "x" }
+        )
+    );
     let session = cookie("ana");
     let broken = session.replacen(".AspNet.Cookies=", ".AspNet.Cookies=A", 1);
     let table = [
-        ("/tokens/x", format!("Authorization: Bearer {forged}"), "bad_signature"),
-        ("/tokens/x", format!("Authorization: Bearer {}", mint::token(&json!({ "sub": "ana", "exp": mint::unix(-60) }))), "expired"),
-        ("/tokens/x", format!("Authorization: Bearer {}", mint::token(&json!({ "sub": "ana" }))), "no_expiry"),
         (
             "/tokens/x",
-            format!("Authorization: Bearer {}", mint::token(&json!({ "sub": "ana", "exp": mint::unix(600), "nbf": mint::unix(300) }))),
+            format!("Authorization: Bearer {forged}"),
+            "bad_signature",
+        ),
+        (
+            "/tokens/x",
+            format!(
+                "Authorization: Bearer {}",
+                mint::token(&json!({ "sub": "ana", "exp": mint::unix(-60) }))
+            ),
+            "expired",
+        ),
+        (
+            "/tokens/x",
+            format!(
+                "Authorization: Bearer {}",
+                mint::token(&json!({ "sub": "ana" }))
+            ),
+            "no_expiry",
+        ),
+        (
+            "/tokens/x",
+            format!(
+                "Authorization: Bearer {}",
+                mint::token(
+                    &json!({ "sub": "ana", "exp": mint::unix(600), "nbf": mint::unix(300) })
+                )
+            ),
             "not_yet_valid",
         ),
-        ("/tokens/x", "Authorization: Bearer x.y.z".to_owned(), "malformed"),
+        (
+            "/tokens/x",
+            "Authorization: Bearer x.y.z".to_owned(),
+            "malformed",
+        ),
         ("/portal/x", broken, ""),
         ("/portal/x", expired_cookie("ana"), "expired"),
         ("/portal/x", "Cookie: .AspNet.Cookies=yes".to_owned(), ""),
@@ -183,13 +289,27 @@ async fn credentials_that_are_no_good_look_all_the_same() {
         let answer = get(weir.address(), target, &[header]).await;
         assert_eq!(up.accepted(), 0, "{header}");
         if !reason.is_empty() {
-            counted(&weir, &answer, target.trim_start_matches('/').trim_end_matches("/x"), 401, reason).await;
+            counted(
+                &weir,
+                &answer,
+                target.trim_start_matches('/').trim_end_matches("/x"),
+                401,
+                reason,
+            )
+            .await;
         }
         assert_eq!(answer.status(), 401, "{header}");
         let value = header.split_once(['=', ' ']).map_or("", |(_, value)| value);
-        let log = std::fs::read_to_string(weir.folder().join("access.log")).unwrap_or_default() + &weir.stderr();
+        let log = std::fs::read_to_string(weir.folder().join("access.log")).unwrap_or_default()
+            + &weir.stderr();
         assert!(!log.contains(value), "a credential stands in the log");
-        let headers: Vec<_> = answer.head.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("date")).cloned().collect();
+        let headers: Vec<_> = answer
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("date"))
+            .cloned()
+            .collect();
         seen.push((headers, answer.text()));
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
@@ -198,21 +318,50 @@ async fn credentials_that_are_no_good_look_all_the_same() {
 #[tokio::test]
 async fn good_credentials_pass() {
     let (weir, up) = guarded().await;
-    for (target, header) in [("/tokens/x", bearer("ana")), ("/portal/x", cookie("ana")), ("/portal/x", mint::long_cookie("ana"))] {
+    for (target, header) in [
+        ("/tokens/x", bearer("ana")),
+        ("/portal/x", cookie("ana")),
+        ("/portal/x", mint::long_cookie("ana")),
+    ] {
         let answer = get(weir.address(), target, &[&header]).await;
-        assert_eq!((answer.status(), answer.text().as_str()), (200, "in"), "{target}");
+        assert_eq!(
+            (answer.status(), answer.text().as_str()),
+            (200, "in"),
+            "{target}"
+        );
     }
-    assert!(up.requests().iter().all(|request| request.header("x-weir-user") == Some("ana")));
+    assert!(
+        up.requests()
+            .iter()
+            .all(|request| request.header("x-weir-user") == Some("ana"))
+    );
 }
 
 #[tokio::test]
 async fn a_person_without_a_session_is_sent_to_sign_in() {
     let (weir, up) = guarded().await;
-    let answer = get(weir.address(), "/portal/a%20b?x=1&y=/z", &["Accept: text/html", "Sec-Fetch-Mode: navigate"]).await;
-    assert_eq!(answer.header("location"), Some("/login?returnUrl=%2Fportal%2Fa%2520b%3Fx%3D1%26y%3D%2Fz"));
-    assert!(answer.head.lists("cache-control", "no-store"), "{:?}", answer.head);
+    let answer = get(
+        weir.address(),
+        "/portal/a%20b?x=1&y=/z",
+        &["Accept: text/html", "Sec-Fetch-Mode: navigate"],
+    )
+    .await;
+    assert_eq!(
+        answer.header("location"),
+        Some("/login?returnUrl=%2Fportal%2Fa%2520b%3Fx%3D1%26y%3D%2Fz")
+    );
+    assert!(
+        answer.head.lists("cache-control", "no-store"),
+        "{:?}",
+        answer.head
+    );
     counted(&weir, &answer, "portal", 302, "missing").await;
-    let answer = get(weir.address(), "/portal/x", &["Accept: text/html", &expired_cookie("ana")]).await;
+    let answer = get(
+        weir.address(),
+        "/portal/x",
+        &["Accept: text/html", &expired_cookie("ana")],
+    )
+    .await;
     counted(&weir, &answer, "portal", 302, "expired").await;
     assert_eq!(up.accepted(), 0);
 }
@@ -223,7 +372,12 @@ async fn a_session_sent_twice_is_400() {
     let twice = format!("{}; .aspnet.cookies=other", cookie("ana"));
     let answer = get(weir.address(), "/portal/x", &[&twice]).await;
     counted(&weir, &answer, "portal", 400, "duplicate_cookie").await;
-    let answer = get(weir.address(), "/portal/x", &[&cookie("ana"), &cookie("eve")]).await;
+    let answer = get(
+        weir.address(),
+        "/portal/x",
+        &[&cookie("ana"), &cookie("eve")],
+    )
+    .await;
     assert_eq!(answer.status(), 400);
     assert_eq!(up.accepted(), 0);
 }
@@ -232,24 +386,68 @@ async fn a_session_sent_twice_is_400() {
 async fn a_page_of_another_site_is_403() {
     let (weir, up) = guarded().await;
     let session = cookie("ana");
-    let answer = ask(weir.address(), "POST", "/portal/x", &[&session, "Sec-Fetch-Site: cross-site", "Origin: https://evil.test"]).await;
+    let answer = ask(
+        weir.address(),
+        "POST",
+        "/portal/x",
+        &[
+            &session,
+            "Sec-Fetch-Site: cross-site",
+            "Origin: https://evil.test",
+        ],
+    )
+    .await;
     counted(&weir, &answer, "portal", 403, "cross_origin").await;
-    for headers in [&["Origin: null"][..], &["Origin: http://evil.test"], &["Sec-Fetch-Site: same-site", "Origin: http://b.a.test"]] {
-        let answer = ask(weir.address(), "DELETE", "/portal/x", &[&[session.as_str()], headers].concat()).await;
+    for headers in [
+        &["Origin: null"][..],
+        &["Origin: http://evil.test"],
+        &["Sec-Fetch-Site: same-site", "Origin: http://b.a.test"],
+    ] {
+        let answer = ask(
+            weir.address(),
+            "DELETE",
+            "/portal/x",
+            &[&[session.as_str()], headers].concat(),
+        )
+        .await;
         assert_eq!(answer.status(), 403, "{headers:?}");
     }
     assert_eq!(up.accepted(), 0);
     // Its own pages may, and what carries no cookie of a browser may.
-    for headers in [&["Sec-Fetch-Site: same-origin"][..], &["Origin: http://a.test"], &[]] {
-        let answer = ask(weir.address(), "POST", "/portal/x", &[&[session.as_str()], headers].concat()).await;
+    for headers in [
+        &["Sec-Fetch-Site: same-origin"][..],
+        &["Origin: http://a.test"],
+        &[],
+    ] {
+        let answer = ask(
+            weir.address(),
+            "POST",
+            "/portal/x",
+            &[&[session.as_str()], headers].concat(),
+        )
+        .await;
         assert_eq!(answer.status(), 200, "{headers:?}");
     }
-    assert_eq!(ask(weir.address(), "POST", "/tokens/x", &[&bearer("ana"), "Sec-Fetch-Site: cross-site"]).await.status(), 200);
+    assert_eq!(
+        ask(
+            weir.address(),
+            "POST",
+            "/tokens/x",
+            &[&bearer("ana"), "Sec-Fetch-Site: cross-site"]
+        )
+        .await
+        .status(),
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_page_of_weirs_own_is_403_from_elsewhere() {
-    let config = route("metrics", "/metrics", "serve = \"metrics\"\nallow = [\"10.0.0.0/8\"]");
+    let config = route(
+        "metrics",
+        "/metrics",
+        "serve = \"metrics\"\nallow = [\"10.0.0.0/8\"]",
+    );
     let weir = weir().start(&config).await;
     let answer = get(weir.address(), "/metrics", &[]).await;
     counted(&weir, &answer, "metrics", 403, "address_not_allowed").await;
@@ -261,10 +459,23 @@ async fn where_no_route_leads_is_404() {
     let config = upstream("up", up.address(), "") + &route("api", "/api/*", "to = \"up\"");
     let weir = weir().start(&config).await;
     for target in ["/apix", "/", "/other"] {
-        assert_eq!(get(weir.address(), target, &[]).await.status(), 404, "{target}");
+        assert_eq!(
+            get(weir.address(), target, &[]).await.status(),
+            404,
+            "{target}"
+        );
     }
-    let metrics = weir.wait_metric("weir_refusals_total", &[("route", NONE), ("reason", "no_route")], 3.0).await;
-    assert_eq!(metrics.value("http_requests_total", &[("route", NONE), ("status", "404")]), 3.0);
+    let metrics = weir
+        .wait_metric(
+            "weir_refusals_total",
+            &[("route", NONE), ("reason", "no_route")],
+            3.0,
+        )
+        .await;
+    assert_eq!(
+        metrics.value("http_requests_total", &[("route", NONE), ("status", "404")]),
+        3.0
+    );
     assert_eq!(get(weir.address(), "/api", &[]).await.status(), 200);
     assert_eq!(up.accepted(), 1);
 }
@@ -272,31 +483,47 @@ async fn where_no_route_leads_is_404() {
 #[tokio::test]
 async fn a_method_that_no_route_takes_is_405_and_says_which() {
     let up = Upstream::saying("in").await;
-    let config = upstream("up", up.address(), "") + &route("api", "/api/*", "method = [\"GET\", \"POST\"]\nto = \"up\"");
+    let config = upstream("up", up.address(), "")
+        + &route("api", "/api/*", "method = [\"GET\", \"POST\"]\nto = \"up\"");
     let weir = weir().start(&config).await;
     let answer = ask(weir.address(), "DELETE", "/api/x", &[]).await;
-    assert!(answer.head.lists("allow", "GET") && answer.head.lists("allow", "POST"), "{:?}", answer.head);
+    assert!(
+        answer.head.lists("allow", "GET") && answer.head.lists("allow", "POST"),
+        "{:?}",
+        answer.head
+    );
     counted(&weir, &answer, NONE, 405, "method_not_allowed").await;
     // HEAD is served where GET is.
-    assert_eq!(ask(weir.address(), "HEAD", "/api/x", &[]).await.status(), 200);
+    assert_eq!(
+        ask(weir.address(), "HEAD", "/api/x", &[]).await.status(),
+        200
+    );
     let heard = up.accepted();
-    for bytes in ["CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n".to_owned(), String::from_utf8(request("TRACE", "/api/x", &[], None)).expect("text")] {
+    for bytes in [
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n".to_owned(),
+        String::from_utf8(request("TRACE", "/api/x", &[], None)).expect("text"),
+    ] {
         let mut client = Client::connect(weir.address()).await;
         client.send(&bytes).await;
         let head = client.head().await;
         assert_eq!(head.status(), 405, "{bytes}");
     }
-    weir.wait_metric("weir_refusals_total", &[("reason", "method_refused")], 2.0).await;
+    weir.wait_metric("weir_refusals_total", &[("reason", "method_refused")], 2.0)
+        .await;
     assert_eq!(up.accepted(), heard);
 }
 
 #[tokio::test]
 async fn a_body_declared_too_large_is_413_at_once() {
     let up = Upstream::saying("in").await;
-    let weir = weir().start(&everything(up.address(), "max_body = 1000")).await;
+    let weir = weir()
+        .start(&everything(up.address(), "max_body = 1000"))
+        .await;
     let mut client = Client::connect(weir.address()).await;
     // Not a byte of the body is sent.
-    client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1001\r\n\r\n").await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1001\r\n\r\n")
+        .await;
     let answer = client.answer().await;
     assert!(answer.head.lists("connection", "close"));
     counted(&weir, &answer, "all", 413, "body_too_large").await;
@@ -309,13 +536,26 @@ async fn a_body_declared_too_large_is_413_at_once() {
 #[tokio::test]
 async fn a_body_that_grows_too_large_is_413_while_it_comes() {
     let mut up = Upstream::start().await;
-    let weir = weir().start(&everything(up.address(), "max_body = 1000")).await;
+    let weir = weir()
+        .start(&everything(up.address(), "max_body = 1000"))
+        .await;
     let mut client = Client::connect(weir.address()).await;
-    client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-    client.send(weir_testkit::upstream::chunk([b'x'; 600])).await;
+    client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    client
+        .send(weir_testkit::upstream::chunk([b'x'; 600]))
+        .await;
     let mut exchange = up.exchange().await;
-    assert!(exchange.piece().await.is_some_and(|piece| !piece.is_empty()));
-    client.send(weir_testkit::upstream::chunk([b'x'; 600])).await;
+    assert!(
+        exchange
+            .piece()
+            .await
+            .is_some_and(|piece| !piece.is_empty())
+    );
+    client
+        .send(weir_testkit::upstream::chunk([b'x'; 600]))
+        .await;
     let answer = client.answer().await;
     // The upstream must not take the part for the whole.
     exchange.gone().await;
@@ -326,7 +566,10 @@ async fn a_body_that_grows_too_large_is_413_while_it_comes() {
 
 #[tokio::test]
 async fn a_rate_that_is_used_up_is_429() {
-    for (algorithm, name) in [("algorithm = \"window\"", "per_caller"), ("burst = 3", "per_caller")] {
+    for (algorithm, name) in [
+        ("algorithm = \"window\"", "per_caller"),
+        ("burst = 3", "per_caller"),
+    ] {
         let up = Upstream::saying("in").await;
         let config = [
             upstream("up", up.address(), ""),
@@ -340,14 +583,29 @@ async fn a_rate_that_is_used_up_is_429() {
             let answer = client.answer().await;
             assert_eq!(answer.status(), 200);
             let state = answer.header("ratelimit").expect("a RateLimit header");
-            assert!(state.starts_with(&format!("\"{name}\";r={left};t=")), "{state}");
-            assert_eq!(answer.header("ratelimit-policy"), Some(&*format!("\"{name}\";q=3;w=3600")));
+            assert!(
+                state.starts_with(&format!("\"{name}\";r={left};t=")),
+                "{state}"
+            );
+            assert_eq!(
+                answer.header("ratelimit-policy"),
+                Some(&*format!("\"{name}\";q=3;w=3600"))
+            );
         }
         client.request("GET", "/x", &["X-Key: a"]).await;
         let answer = client.answer().await;
-        let wait: u64 = answer.header("retry-after").and_then(|wait| wait.parse().ok()).expect("Retry-After in seconds");
+        let wait: u64 = answer
+            .header("retry-after")
+            .and_then(|wait| wait.parse().ok())
+            .expect("Retry-After in seconds");
         assert!((1..=3600).contains(&wait), "{wait}");
-        assert!(answer.header("ratelimit").is_some_and(|state| state.starts_with(&format!("\"{name}\";r=0;t="))), "{:?}", answer.head);
+        assert!(
+            answer
+                .header("ratelimit")
+                .is_some_and(|state| state.starts_with(&format!("\"{name}\";r=0;t="))),
+            "{:?}",
+            answer.head
+        );
         counted(&weir, &answer, "all", 429, "rate_limited").await;
         // Another key has its own count, and the connection goes on.
         client.request("GET", "/x", &["X-Key: b"]).await;
@@ -363,16 +621,48 @@ async fn a_rate_is_counted_per_user() {
         upstream("up", up.address(), ""),
         AUTH.to_owned(),
         "[limit.each]\nby = \"user\"\nrate = \"1/3600s\"\nalgorithm = \"window\"\n\n".to_owned(),
-        route("portal", "/portal/*", "to = \"up\"\nauth = \"portal\"\nlimit = [\"each\"]"),
-        route("tokens", "/tokens/*", "to = \"up\"\nauth = \"tokens\"\nlimit = [\"each\"]"),
+        route(
+            "portal",
+            "/portal/*",
+            "to = \"up\"\nauth = \"portal\"\nlimit = [\"each\"]",
+        ),
+        route(
+            "tokens",
+            "/tokens/*",
+            "to = \"up\"\nauth = \"tokens\"\nlimit = [\"each\"]",
+        ),
     ];
     let weir = with_keys().start(&config.concat()).await;
     // One person, whatever they come with.
-    assert_eq!(get(weir.address(), "/portal/x", &[&cookie("ana")]).await.status(), 200);
-    assert_eq!(get(weir.address(), "/tokens/x", &[&bearer("ana")]).await.status(), 429);
-    assert_eq!(get(weir.address(), "/tokens/x", &[&bearer("ben")]).await.status(), 200);
+    assert_eq!(
+        get(weir.address(), "/portal/x", &[&cookie("ana")])
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(
+        get(weir.address(), "/tokens/x", &[&bearer("ana")])
+            .await
+            .status(),
+        429
+    );
+    assert_eq!(
+        get(weir.address(), "/tokens/x", &[&bearer("ben")])
+            .await
+            .status(),
+        200
+    );
     // Who is refused for another reason uses nothing up.
-    assert_eq!(get(weir.address(), "/tokens/x", &["Authorization: Bearer x.y.z"]).await.status(), 401);
+    assert_eq!(
+        get(
+            weir.address(),
+            "/tokens/x",
+            &["Authorization: Bearer x.y.z"]
+        )
+        .await
+        .status(),
+        401
+    );
 }
 
 #[tokio::test]
@@ -420,7 +710,14 @@ async fn an_upstream_that_gives_no_answer_is_502() {
     let answer = get(weir.address(), "/x", &[]).await;
     counted(&weir, &answer, "all", 502, "connect_failed").await;
     let metrics = weir.metrics().await;
-    assert!(metrics.value("weir_upstream_connects_total", &[("upstream", "up"), ("result", "failed")]) >= 1.0, "{}", metrics.text());
+    assert!(
+        metrics.value(
+            "weir_upstream_connects_total",
+            &[("upstream", "up"), ("result", "failed")]
+        ) >= 1.0,
+        "{}",
+        metrics.text()
+    );
 }
 
 #[tokio::test]
@@ -429,8 +726,10 @@ async fn an_upstream_that_answers_nonsense_is_502() {
         ("", "upstream_failed"),
         ("HTTP/1.1 2", "upstream_failed"),
         ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "upstream_failed"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "upstream_failed"),
-        ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n", "unexpected_upgrade"),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n",
+            "unexpected_upgrade",
+        ),
     ] {
         let mut up = Upstream::start().await;
         let weir = weir().start(&everything(up.address(), "")).await;
@@ -447,23 +746,35 @@ async fn an_upstream_that_answers_nonsense_is_502() {
 #[tokio::test]
 async fn without_a_healthy_server_it_is_503() {
     let up = Upstream::scripted(|exchange| async move {
-        exchange.answer("500 Internal Server Error", &[], "ill").await;
+        exchange
+            .answer("500 Internal Server Error", &[], "ill")
+            .await;
         exchange.done();
     })
     .await;
     let health = "health = { path = \"/health\", interval = \"20ms\", unhealthy_after = 1 }";
     let config = upstream("up", up.address(), health) + &route("all", "/*", "to = \"up\"");
     let weir = weir().start(&config).await;
-    weir.wait_metric("weir_upstream_healthy", &[("upstream", "up")], 0.0).await;
+    weir.wait_metric("weir_upstream_healthy", &[("upstream", "up")], 0.0)
+        .await;
     let answer = get(weir.address(), "/x", &[]).await;
     counted(&weir, &answer, "all", 503, "no_healthy_server").await;
-    assert!(up.requests().iter().all(|request| request.target() == "/health"));
+    assert!(
+        up.requests()
+            .iter()
+            .all(|request| request.target() == "/health")
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_begin_is_504() {
     let mut up = Upstream::start().await;
-    let weir = weir().start(&everything(up.address(), "timeout = { headers = \"200ms\" }")).await;
+    let weir = weir()
+        .start(&everything(
+            up.address(),
+            "timeout = { headers = \"200ms\" }",
+        ))
+        .await;
     let mut client = Client::connect(weir.address()).await;
     client.request("GET", "/x", &[]).await;
     let exchange = up.exchange().await;
@@ -476,7 +787,12 @@ async fn an_answer_that_does_not_begin_is_504() {
 #[tokio::test]
 async fn a_server_that_does_not_take_connections_is_504() {
     let full = Full::start();
-    let weir = weir().start(&everything(full.address, "timeout = { connect = \"200ms\" }")).await;
+    let weir = weir()
+        .start(&everything(
+            full.address,
+            "timeout = { connect = \"200ms\" }",
+        ))
+        .await;
     let answer = get(weir.address(), "/x", &[]).await;
     counted(&weir, &answer, "all", 504, "connect_timeout").await;
 }
@@ -491,25 +807,49 @@ struct Full {
 #[cfg(target_os = "linux")]
 impl Full {
     fn start() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        socket
+            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .expect("a free port");
         // With a backlog of 0 one connection may wait.
         socket.listen(0).expect("a listener");
-        let address = socket.local_addr().expect("an address").as_socket().expect("an IP address");
-        let waiting = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("the one place");
-        Self { address, _held: (socket, waiting) }
+        let address = socket
+            .local_addr()
+            .expect("an address")
+            .as_socket()
+            .expect("an IP address");
+        let waiting = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))
+            .expect("the one place");
+        Self {
+            address,
+            _held: (socket, waiting),
+        }
     }
 }
 
 #[tokio::test]
 async fn refusals_carry_the_routes_own_headers() {
     let nobody = Nobody::here();
-    let weir = weir().start(&everything(nobody.address(), "headers = { \"X-Frame-Options\" = \"DENY\" }\nmax_body = 10")).await;
+    let weir = weir()
+        .start(&everything(
+            nobody.address(),
+            "headers = { \"X-Frame-Options\" = \"DENY\" }\nmax_body = 10",
+        ))
+        .await;
     let mut client = Client::connect(weir.address()).await;
     client.request("GET", "/x", &[]).await;
     let answer = client.answer().await;
-    assert_eq!((answer.status(), answer.header("x-frame-options")), (502, Some("DENY")));
-    client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 11\r\n\r\n").await;
+    assert_eq!(
+        (answer.status(), answer.header("x-frame-options")),
+        (502, Some("DENY"))
+    );
+    client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 11\r\n\r\n")
+        .await;
     let answer = client.answer().await;
-    assert_eq!((answer.status(), answer.header("x-frame-options")), (413, Some("DENY")));
+    assert_eq!(
+        (answer.status(), answer.header("x-frame-options")),
+        (413, Some("DENY"))
+    );
 }

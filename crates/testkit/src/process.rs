@@ -6,7 +6,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -112,8 +115,7 @@ impl Run {
                 head += &format!("{table}\n{keys}\n\n");
             }
         }
-        (head + config)
-        .replace("FOLDER", &folder)
+        (head + config).replace("FOLDER", &folder)
     }
 
     /// Runs `weir run --config FILE` with a file as it stands.
@@ -167,10 +169,8 @@ impl Weir {
     async fn announced(&mut self) {
         eventually("weir to say where it listens", async || {
             if let Some(status) = self.exited() {
-                panic!(
-                    "weir ended with {status} instead of listening:\n{}",
-                    self.stderr.text()
-                );
+                let why = self.stderr.whole().await;
+                panic!("weir ended with {status} instead of listening:\n{why}");
             }
             let lines = self.stdout.lines();
             self.admin = lines
@@ -337,6 +337,7 @@ impl Drop for Weir {
 #[derive(Clone, Debug, Default)]
 struct Said {
     lines: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Said {
@@ -365,6 +366,15 @@ impl Said {
 
     fn text(&self) -> String {
         self.lines().join("\n")
+    }
+
+    /// All of it, of a child that has ended.
+    async fn whole(&self) -> String {
+        eventually("the end of what weir said", async || {
+            self.ended.load(Ordering::SeqCst).then_some(())
+        })
+        .await;
+        self.text()
     }
 }
 

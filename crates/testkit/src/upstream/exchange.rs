@@ -77,7 +77,11 @@ impl Exchange {
 
     /// Sends these bytes as they are. A peer that has left is no error: see `gone`.
     pub async fn send(&self, bytes: impl AsRef<[u8]>) {
-        let _ = within("weir to read", self.connection.write(bytes.as_ref())).await;
+        let sent = within("weir to read", self.connection.write(bytes.as_ref())).await;
+        if sent.is_err() {
+            // A script that sends until its peer has left must let the connection's reader notice that.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Sends a head: `head("200 OK", &["content-length: 0"])`.
