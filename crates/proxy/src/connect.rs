@@ -1,10 +1,22 @@
 //! Opens a connection to a server and hands it to hyper's HTTP/1.1 client: the only place that resolves names and dials.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, lookup_host},
+};
 
 use crate::{lease::Connection, settings::Server};
 
@@ -12,17 +24,25 @@ use crate::{lease::Connection, settings::Server};
 const MAX_HEAD: usize = 64 * 1024;
 
 pub(crate) async fn open(server: &Server) -> io::Result<Connection> {
-    let stream = dial(server).await?;
+    let heard = Arc::new(AtomicBool::new(false));
+    let line = Line {
+        stream: dial(server).await?,
+        heard: Arc::clone(&heard),
+    };
     let (send, driver) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(line))
         .await
         .map_err(io::Error::other)?;
     let driver = tokio::spawn(async move {
         // What goes wrong here reaches the exchange through its own future or body; an idle connection's end is nobody's news.
         let _ = driver.await;
     });
-    Ok(Connection { send, driver })
+    Ok(Connection {
+        send,
+        driver,
+        heard,
+    })
 }
 
 /// A plain TCP connection, for health checks too.
@@ -47,4 +67,56 @@ async fn by_name(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(error)
+}
+
+/// The socket, and whether the server has said anything since the flag was last cleared. hyper reports a connection that closed before
+/// and one that closed within the answer's head alike, but only after the first may a request be sent again.
+struct Line {
+    stream: TcpStream,
+    heard: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.heard.store(true, Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

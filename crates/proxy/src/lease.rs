@@ -1,7 +1,10 @@
 //! The hold one exchange has on one upstream connection. Let go cleanly it returns to the worker's pool; dropped in any other way it
 //! closes the connection at once, which is how a departed client reaches the upstream: cancellation is Drop.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::JoinHandle;
@@ -12,6 +15,8 @@ use crate::{pool, upstream::UpstreamState, watched::Body};
 pub(crate) struct Connection {
     pub(crate) send: SendRequest<Body>,
     pub(crate) driver: JoinHandle<()>,
+    /// Set by the first byte that comes.
+    pub(crate) heard: Arc<AtomicBool>,
 }
 
 impl Drop for Connection {

@@ -1,7 +1,10 @@
 //! The seam to an upstream: a head and a body in, an answer's head and a body that reads from the connection out.
 //! Decides what may be tried again; knows nothing of routes, callers or counting.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header, response};
 use http_body::Body as _;
@@ -92,8 +95,9 @@ pub async fn send(
                 if let Some(fault) = BodyFault::behind(&error) {
                     return Err(SendError::RequestBody(fault));
                 }
+                let heard = lease.connection().heard.load(Relaxed);
                 let Some((method, target, headers)) =
-                    spare.as_ref().filter(|_| reused && retries > 0)
+                    spare.as_ref().filter(|_| reused && !heard && retries > 0)
                 else {
                     return Err(SendError::Failed(error));
                 };
@@ -178,6 +182,7 @@ async fn exchange(
     patience: Duration,
     upload: &Upload,
 ) -> Result<http::Response<Incoming>, Failed> {
+    lease.connection().heard.store(false, Relaxed);
     let mut answer = std::pin::pin!(lease.connection().send.try_send_request(request));
     let mut deadline = Instant::now() + patience;
     loop {

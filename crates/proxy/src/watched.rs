@@ -152,17 +152,18 @@ impl Body {
         }
     }
 
-    /// Any other answer, watched to its end. `bodyless`: by its method or status it has none, whatever it carries.
-    pub fn watch(self, exchange: Exchange, bodyless: bool) -> Self {
+    /// Any other answer, watched to its end. `length`: its Content-Length, if it has one; `bodyless`: by its method or status it has no
+    /// body, whatever it carries.
+    pub fn watch(self, exchange: Exchange, length: Option<u64>, bodyless: bool) -> Self {
         let source = if bodyless {
             Source::Empty
         } else {
             self.source_only()
         };
-        let watch = Watch::new(exchange, None, source.size_hint().exact());
+        let left = length.or_else(|| source.size_hint().exact());
         Self {
             source,
-            watch: Some(Box::new(watch)),
+            watch: Some(Box::new(Watch::new(exchange, None, left))),
         }
     }
 

@@ -1,18 +1,18 @@
 //! Static files, by tower-http's `ServeDir`: ETag, ranges, precompressed `.br` and `.gz`. This file decides only which name is tried:
 //! the path, then the path with `.html` (as exported sites expect), then the route's fallback.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts, uri::PathAndQuery,
 };
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use tower_http::services::ServeDir;
 use weir_proxy::Body;
 use weir_route::NormalPath;
 
-use crate::refusal::Refusal;
+use crate::{pipeline::with_query, refusal::Refusal};
 
 /// A folder to serve from.
 #[derive(Clone, Debug)]
@@ -44,30 +44,24 @@ pub(crate) async fn serve(
     {
         return Err(Refusal::NoFile);
     }
-    let found = open(folder, head, path).await?;
-    match found.status() {
-        StatusCode::NOT_FOUND | StatusCode::TEMPORARY_REDIRECT => {}
-        _ => return Ok(found),
-    }
+    let is_folder = match open(folder, head, path).await? {
+        Some(found) if found.status() == StatusCode::TEMPORARY_REDIRECT => true,
+        Some(found) => return Ok(found),
+        None => false,
+    };
     let bare = path.trim_end_matches('/');
-    if !bare.is_empty() {
-        let page = open(folder, head, &format!("{bare}.html")).await?;
-        if page.status() != StatusCode::NOT_FOUND {
-            return Ok(page);
-        }
+    if !bare.is_empty()
+        && let Some(page) = open(folder, head, &format!("{bare}.html")).await?
+    {
+        return Ok(page);
     }
-    if found.status() == StatusCode::TEMPORARY_REDIRECT {
-        return to_folder(full, head.uri.query());
+    if is_folder {
+        return to_folder(full, head);
     }
     let Some(fallback) = &folder.fallback else {
         return Err(Refusal::NoFile);
     };
-    let page = open(folder, head, fallback).await?;
-    if page.status() == StatusCode::NOT_FOUND {
-        Err(Refusal::NoFile)
-    } else {
-        Ok(page)
-    }
+    open(folder, head, fallback).await?.ok_or(Refusal::NoFile)
 }
 
 pub(crate) fn with_cache_control(
@@ -82,25 +76,33 @@ pub(crate) fn with_cache_control(
     response
 }
 
-async fn open(folder: &Folder, head: &Parts, path: &str) -> Result<Response<Body>, Refusal> {
+/// What tower-http answers, or `None` where there is no such file.
+async fn open(
+    folder: &Folder,
+    head: &Parts,
+    path: &str,
+) -> Result<Option<Response<Body>>, Refusal> {
     let target = PathAndQuery::try_from(path).map_err(|_| Refusal::NoFile)?;
     let mut ask = Request::new(Empty::<Bytes>::new());
     *ask.method_mut() = head.method.clone();
     *ask.uri_mut() = Uri::from(target);
     *ask.headers_mut() = head.headers.clone();
-    let answer = folder.dir.clone().try_call(ask).await.map_err(|error| {
-        tracing::warn!(%error, path, "a file could not be read");
-        Refusal::Internal
-    })?;
-    Ok(answer.map(|body| Body::file(http_body_util::BodyExt::boxed_unsync(body))))
+    match folder.dir.clone().try_call(ask).await {
+        Ok(answer) if answer.status() == StatusCode::NOT_FOUND => Ok(None),
+        Ok(answer) => Ok(Some(answer.map(|body| Body::file(body.boxed_unsync())))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => {
+            tracing::warn!(%error, path, "a file could not be read");
+            Err(Refusal::Internal)
+        }
+    }
 }
 
 /// A folder without its slash: relative links in its page would point beside it.
-fn to_folder(full: &NormalPath, query: Option<&str>) -> Result<Response<Body>, Refusal> {
-    let location = query.map_or_else(
-        || format!("{}/", full.as_str()),
-        |query| format!("{}/?{query}", full.as_str()),
-    );
+fn to_folder(full: &NormalPath, head: &Parts) -> Result<Response<Body>, Refusal> {
+    let location = with_query(&format!("{}/", full.as_str()), head);
     let location = HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;

@@ -246,12 +246,14 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) -> Response<Body> {
     let status = response.status();
     ledger.answered(status, response.headers_mut(), false);
-    if head_only && !response.headers().contains_key(header::CONTENT_LENGTH) {
-        let length = http_body::Body::size_hint(response.body()).exact();
+    let length = declared_length(response.headers())
+        .or_else(|| http_body::Body::size_hint(response.body()).exact());
+    // hyper writes it from the body, which a HEAD answer does not have.
+    if let Some(length) = length.filter(|_| head_only) {
         response
             .headers_mut()
-            .extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
+            .insert(header::CONTENT_LENGTH, length.into());
     }
     let bodyless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    response.map(|body| body.watch(ledger.into_exchange(), bodyless))
+    response.map(|body| body.watch(ledger.into_exchange(), length, bodyless))
 }
