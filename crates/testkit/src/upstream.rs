@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -85,15 +85,20 @@ impl Upstream {
     async fn listen(
         handler: Handler,
         exchanges: mpsc::UnboundedReceiver<Exchange>,
-        receive_buffer: Option<usize>,
+        receive_buffer: Option<u32>,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind(([127, 0, 0, 1], 0).into())
+            .expect("a free port");
         if let Some(size) = receive_buffer {
             // Accepted connections inherit it.
-            socket2::SockRef::from(&listener)
+            socket
                 .set_recv_buffer_size(size)
                 .expect("a settable buffer");
         }
+        // The usual 128 would drop what a thousand clients open at once, and the kernel would try again only a second later.
+        let listener = socket.listen(4096).expect("a bound socket");
         let address = listener.local_addr().expect("a bound socket");
         let ledger = Arc::new(Ledger::default());
         let accepting = tokio::spawn(accept(listener, Arc::clone(&ledger), handler));
