@@ -180,6 +180,10 @@ async fn in_the_middle_of_a_body() {
 /// Sends, and waits until weir's kernel has all of it.
 async fn send_and_settle(client: &mut Client, bytes: &[u8]) {
     client.send(bytes).await;
+    settle(client).await;
+}
+
+async fn settle(client: &Client) {
     eventually("weir's kernel to take the bytes", async || {
         client.held().filter(|held| held.unsent == 0)
     })
@@ -221,15 +225,13 @@ async fn unread_body(answered: bool, leave: Leave) -> Duration {
         exchange.stream().await;
         client.head().await;
     }
-    // At least the MiB, and on until a piece stays unread before weir; each piece is taken by weir's kernel before the next is sent, so that the FIN is not held up behind it.
+    // At least the MiB, and on until a piece stays unread before weir. A piece fits into weir's socket, so the FIN is not held up behind it.
     let mut sent = 0;
-    loop {
-        send_and_settle(&mut client, &[b'x'; 16 * 1024]).await;
+    while sent < 1024 * 1024 || !stays_unread(&client).await {
+        client.send([b'x'; 16 * 1024]).await;
         sent += 16 * 1024;
-        if sent >= 1024 * 1024 && stays_unread(&client).await {
-            break;
-        }
     }
+    settle(&client).await;
     let start = Instant::now();
     match leave {
         Leave::Fin => client.close(),
