@@ -6,6 +6,10 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// SIGHUP.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "there it comes from the admin address alone")
+    )]
     Reload,
     /// SIGTERM, SIGINT, Ctrl-C.
     Stop,
@@ -45,7 +49,6 @@ pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    #[expect(clippy::unnecessary_wraps, reason = "the other systems can fail here")]
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self)
     }
