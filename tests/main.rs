@@ -6,6 +6,7 @@ mod stage;
 
 mod cases {
     mod accounts;
+    mod answers;
     mod dying;
     mod leaving;
     mod life;

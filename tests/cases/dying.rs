@@ -54,6 +54,33 @@ async fn between_events_it_is_told_in_the_dialect() {
     }
 }
 
+/// CopilotKit 1.10 sends `Content-Encoding: none`, which means what it says.
+#[tokio::test]
+async fn under_an_encoding_of_none_it_is_told_too() {
+    for encoding in ["none", "identity"] {
+        let (weir, mut upstream) = stage("").await;
+        let (mut client, exchange) = asked(&weir, &mut upstream, "/s").await;
+        let encoding = format!("content-encoding: {encoding}");
+        exchange
+            .head(
+                "200 OK",
+                &[
+                    "content-type: text/event-stream",
+                    &encoding,
+                    "transfer-encoding: chunked",
+                ],
+            )
+            .await;
+        client.head().await;
+        pass(&exchange, &mut client, RUN_STARTED).await;
+        exchange.close().await;
+        let (body, end) = client.rest().await;
+        let text = String::from_utf8(body).expect("text");
+        assert!(is_error_of(&text, "ag-ui"), "{encoding}: {text:?}");
+        assert_eq!(end, End::Eof);
+    }
+}
+
 #[tokio::test]
 async fn before_the_first_event_it_is_told_too() {
     let (weir, mut upstream) = stage("").await;

@@ -150,6 +150,97 @@ async fn what_a_reload_does_not_change_keeps_its_state() {
     assert_eq!(client.answer().await.status(), 429, "the count goes on");
 }
 
+#[tokio::test]
+async fn reload_after_reload_costs_no_request_and_no_stream() {
+    let up = Upstream::scripted(|mut exchange| async move {
+        exchange.body().await;
+        if exchange.head.target() == "/s" {
+            exchange.stream().await;
+            for number in 0.. {
+                if exchange.left().is_some() {
+                    return;
+                }
+                exchange.chunk(format!("data: {number}\n\n")).await;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        exchange.answer("200 OK", &[], "ok").await;
+        exchange.done();
+    })
+    .await;
+    let configs = ["max_body = 1000", "max_body = 2000\nlimit = []"]
+        .map(|keys| everything(up.address(), keys));
+    let weir = weir().start(&configs[0]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    for number in 0..24 {
+        let (address, stopped) = (weir.address(), stopped.clone());
+        tasks.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut count = 0;
+            if number % 2 == 0 {
+                client.request("GET", "/s", &[]).await;
+                client.head().await;
+                while !*stopped.borrow() {
+                    assert_eq!(client.event().await, format!("data: {count}\n\n"));
+                    count += 1;
+                }
+            } else {
+                while !*stopped.borrow() {
+                    // Some keep their connection, some come anew.
+                    if number % 4 == 1 {
+                        client = Client::connect(address).await;
+                    }
+                    client.post("/x", &[], b"x").await;
+                    assert_eq!(client.answer().await.status(), 200);
+                    count += 1;
+                }
+            }
+            count
+        });
+    }
+    let before = weir.metrics().await.value("weir_config_reloads_total", &[]);
+    for number in 1..=50 {
+        weir.rewrite(&configs[number % 2]);
+        weir.signal("HUP");
+        weir.wait_metric(
+            "weir_config_reloads_total",
+            &[("result", "ok")],
+            before + number as f64,
+        )
+        .await;
+    }
+    stop.send_replace(true);
+    while let Some(count) = tasks.join_next().await {
+        assert!(count.expect("a client without a loss") > 0);
+    }
+    let metrics = weir.metrics().await;
+    assert_eq!(
+        metrics.value("http_requests_total", &[("status", "200")]),
+        metrics.value("http_requests_total", &[])
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_moves_loses_no_line() {
+    let up = Upstream::saying("ok").await;
+    let config =
+        |name: &str| format!("[log]\nto = \"FOLDER/{name}\"\n\n") + &everything(up.address(), "");
+    let weir = weir().start(&config("access.log")).await;
+    get(weir.address(), "/old", &[]).await;
+    weir.rewrite(&config("other.log"));
+    assert_eq!(reload(&weir).0, Some(0));
+    get(weir.address(), "/new", &[]).await;
+    weir.logged("/old").await;
+    eventually("the line in the new file", async || {
+        std::fs::read_to_string(weir.folder().join("other.log"))
+            .ok()
+            .filter(|text| text.contains("\"/new\""))
+    })
+    .await;
+    assert_eq!(weir.log().len(), 1);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_listener_that_goes_takes_no_connection_with_it() {
@@ -217,6 +308,39 @@ async fn a_stop_waits_for_what_runs() {
     assert_eq!(weir.ended().await.code(), Some(0));
     let line = weir.logged("/s").await;
     assert_eq!(line["outcome"], "complete");
+}
+
+/// Whoever was let in is served, also in the moment of stopping: a connection is refused or answered, never taken and dropped.
+#[tokio::test]
+async fn a_stop_drops_nobody_it_has_taken() {
+    let up = Upstream::saying("ok").await;
+    let mut weir = weir().start(&everything(up.address(), "")).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let address = weir.address();
+        tasks.spawn(async move {
+            let mut served = 0;
+            while let Some(mut client) = Client::try_connect(address).await {
+                client.request("GET", "/x", &["Connection: close"]).await;
+                assert_eq!(
+                    client.answer().await.status(),
+                    200,
+                    "after {served} answers"
+                );
+                served += 1;
+            }
+            served
+        });
+    }
+    eventually("some traffic", async || {
+        (up.requests().len() > 100).then_some(())
+    })
+    .await;
+    weir.signal("TERM");
+    while let Some(served) = tasks.join_next().await {
+        assert!(served.expect("a client that was answered whenever it was let in") > 0);
+    }
+    assert_eq!(weir.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -454,6 +454,60 @@ async fn a_page_of_weirs_own_is_403_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_admin_address_answers_only_whom_it_may() {
+    let up = Upstream::saying("in").await;
+    let config = "[admin]\naddress = \"127.0.0.1:0\"\nallow = [\"10.0.0.0/8\"]\n\n".to_owned()
+        + &everything(up.address(), "");
+    let weir = weir().start(&config).await;
+    for target in ["/metrics", "/status", "/health", "/readyz"] {
+        assert_eq!(
+            get(weir.admin(), target, &[]).await.status(),
+            403,
+            "{target}"
+        );
+    }
+    drop(weir);
+    // A page in a browser can send a plain POST anywhere, so a reload asks for more.
+    let weir = crate::stage::weir()
+        .start(&everything(up.address(), ""))
+        .await;
+    assert_eq!(
+        ask(weir.admin(), "POST", "/reload", &[]).await.status(),
+        405
+    );
+    assert_eq!(
+        ask(weir.admin(), "GET", "/reload", &["X-Weir-Admin: 1"])
+            .await
+            .status(),
+        405
+    );
+    assert_eq!(
+        ask(weir.admin(), "POST", "/reload", &["X-Weir-Admin: 1"])
+            .await
+            .status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_more_is_closed() {
+    let up = Upstream::saying("in").await;
+    let config = everything(up.address(), "") + "[client]\nkeep_alive = \"200ms\"\n";
+    let weir = weir().start(&config).await;
+    let mut client = Client::connect(weir.address()).await;
+    client.request("GET", "/x", &[]).await;
+    assert_eq!(client.answer().await.status(), 200);
+    // Without a word: an answer would be taken for that of the next request.
+    assert_eq!(client.closed().await, End::Eof);
+    assert_eq!(
+        weir.metrics()
+            .await
+            .value("weir_connection_errors_total", &[]),
+        0.0
+    );
+}
+
+#[tokio::test]
 async fn where_no_route_leads_is_404() {
     let up = Upstream::saying("in").await;
     let config = upstream("up", up.address(), "") + &route("api", "/api/*", "to = \"up\"");
@@ -722,7 +776,9 @@ async fn an_upstream_that_gives_no_answer_is_502() {
 
 #[tokio::test]
 async fn an_upstream_that_answers_nonsense_is_502() {
+    let endless = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
     for (bytes, reason) in [
+        (endless.as_str(), "upstream_failed"),
         ("", "upstream_failed"),
         ("HTTP/1.1 2", "upstream_failed"),
         ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "upstream_failed"),
@@ -739,6 +795,7 @@ async fn an_upstream_that_answers_nonsense_is_502() {
         let answer = client.answer().await;
         counted(&weir, &answer, "all", 502, reason).await;
         assert_eq!(answer.header("server"), None);
+        weir.wait_metric("weir_upstream_in_flight", &[], 0.0).await;
         assert!(up.pending().is_none(), "a POST must not be sent twice");
     }
 }
@@ -781,6 +838,7 @@ async fn an_answer_that_does_not_begin_is_504() {
     let answer = client.answer().await;
     exchange.gone().await;
     counted(&weir, &answer, "all", 504, "headers_timeout").await;
+    weir.wait_metric("weir_upstream_in_flight", &[], 0.0).await;
 }
 
 #[cfg(target_os = "linux")]

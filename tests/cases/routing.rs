@@ -34,6 +34,7 @@ async fn site() -> Weir {
         .file("site/app.js.br", "as brotli")
         .file("site/app.js.gz", "as gzip")
         .file("site/.env", "SECRET=1")
+        .file("site/guide/index.html", "the guide")
         .file("site/_next/static/chunk.js", "immutable")
         .file("outside.txt", "outside")
         .start(&config)
@@ -50,6 +51,7 @@ async fn files_are_found_as_exported_sites_expect() {
         ("/chat/about.html?x=1", 200, "about"),
         ("/chat/_next/static/chunk.js", 200, "immutable"),
         ("/chat/no/such/page", 200, "the fallback"),
+        ("/chat/guide/", 200, "the guide"),
         ("/chat/.env", 404, "404 Not Found\n"),
         ("/chat/../outside.txt", 404, "404 Not Found\n"),
         ("/chat/_next/none.js", 404, "404 Not Found\n"),
@@ -77,6 +79,11 @@ async fn files_are_found_as_exported_sites_expect() {
     assert_eq!(
         immutable.header("cache-control"),
         Some("public, max-age=31536000, immutable")
+    );
+    let folder = get(weir.address(), "/chat/guide?x=1", &[]).await;
+    assert_eq!(
+        (folder.status(), folder.header("location")),
+        (307, Some("/chat/guide/?x=1"))
     );
     let head = ask(weir.address(), "HEAD", "/chat/about", &[]).await;
     assert_eq!(
@@ -678,6 +685,97 @@ async fn a_kept_connection_that_died_is_no_bodys_loss() {
     exchange.close().await;
     assert_eq!(client.answer().await.status(), 502);
     assert!(up.pending().is_none());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_brings_no_request() {
+    let mut up = Upstream::start().await;
+    let weir = weir()
+        .top("workers = 1")
+        .start(&everything(up.address(), ""))
+        .await;
+    let mut client = Client::connect(weir.address()).await;
+    for number in 0..5 {
+        // Not one that could be sent again.
+        client.post("/x", &[], b"pay").await;
+        let mut exchange = up.exchange().await;
+        assert_eq!(
+            (exchange.connection(), exchange.body().await),
+            (number, b"pay".to_vec())
+        );
+        exchange.answer("200 OK", &[], "ok").await;
+        assert_eq!(client.answer().await.status(), 200);
+        exchange.done();
+        up.close_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_body_leave_the_connection_in_use() {
+    let mut up = Upstream::start().await;
+    let weir = weir()
+        .top("workers = 1")
+        .start(&everything(up.address(), ""))
+        .await;
+    let mut client = Client::connect(weir.address()).await;
+    for (method, answer) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
+        (
+            "HEAD",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        ),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
+        ),
+        ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+    ] {
+        client.request(method, "/x", &[]).await;
+        let exchange = up.exchange().await;
+        assert_eq!(exchange.connection(), 0, "{method} {answer:?}");
+        exchange.send(answer).await;
+        assert_eq!(client.answer().await.end, End::Clean);
+        exchange.done();
+    }
+    weir.wait_metric("weir_upstream_in_flight", &[], 0.0).await;
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_the_body_has_gone_up() {
+    let (weir, mut up) = stage("").await;
+    for keeps in [true, false] {
+        let mut client = Client::connect(weir.address()).await;
+        client
+            .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n")
+            .await;
+        client.send([b'x'; 1000]).await;
+        let exchange = up.exchange().await;
+        exchange
+            .answer("403 Forbidden", &["x-early: yes"], "not you")
+            .await;
+        // Then the upstream goes, or stays and reads no more.
+        let held = if keeps {
+            Some(exchange)
+        } else {
+            exchange.close().await;
+            None
+        };
+        let answer = client.answer().await;
+        assert_eq!(
+            (
+                answer.status(),
+                answer.header("x-early"),
+                answer.text().as_str()
+            ),
+            (403, Some("yes"), "not you")
+        );
+        drop(held);
+    }
 }
 
 #[tokio::test]

@@ -81,11 +81,16 @@ impl Client {
     /// # Panics
     /// When nobody listens there.
     pub async fn connect(peer: SocketAddr) -> Self {
+        Self::try_connect(peer).await.expect("a listener")
+    }
+
+    /// As `connect`; `None` when nobody listens there.
+    pub async fn try_connect(peer: SocketAddr) -> Option<Self> {
         let stream = within("a connection", TcpStream::connect(peer))
             .await
-            .expect("a listener");
+            .ok()?;
         stream.set_nodelay(true).expect("a live socket");
-        Self {
+        Some(Self {
             local: stream.local_addr().expect("a live socket"),
             stream,
             peer,
@@ -94,7 +99,7 @@ impl Client {
             body: None,
             taken: Vec::new(),
             asked: std::collections::VecDeque::new(),
-        }
+        })
     }
 
     /// Our address, as the peer sees it.

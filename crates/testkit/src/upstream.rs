@@ -16,11 +16,14 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
-use crate::{clock::within, head::Head};
+use crate::{
+    clock::{eventually, within},
+    head::Head,
+};
 use connection::Connection;
 pub use connection::{Gone, How};
 pub use exchange::{Exchange, chunk};
@@ -40,6 +43,10 @@ struct Ledger {
     accepted: AtomicUsize,
     open: Arc<AtomicUsize>,
     requests: Mutex<Vec<Head>>,
+    /// Connections that wait for a request.
+    idle: AtomicUsize,
+    /// Counts the calls of `close_idle`.
+    closing: watch::Sender<usize>,
 }
 
 /// How a connection's exchanges are dealt with.
@@ -143,6 +150,20 @@ impl Upstream {
         self.ledger.open.load(Ordering::SeqCst)
     }
 
+    /// Closes every connection on which no exchange is, as a server does whose keep-alive time is over, once there is one.
+    pub async fn close_idle(&self) {
+        let idle = eventually("an idle connection", async || {
+            Some(self.ledger.idle.load(Ordering::SeqCst)).filter(|idle| *idle > 0)
+        })
+        .await;
+        let open = self.open();
+        self.ledger.closing.send_modify(|calls| *calls += 1);
+        eventually("the idle connections to close", async || {
+            (self.open() + idle <= open).then_some(())
+        })
+        .await;
+    }
+
     /// The heads of all requests so far.
     ///
     /// # Panics
@@ -178,7 +199,17 @@ async fn accept(listener: TcpListener, ledger: Arc<Ledger>, handler: Handler) {
 /// One connection: a request, its exchange, and the next request if the exchange gave the connection back.
 async fn serve(stream: TcpStream, number: usize, ledger: Arc<Ledger>, handler: Handler) {
     let mut connection = Connection::new(stream, number, Arc::clone(&ledger.open));
-    while let Some(head) = connection.head().await {
+    loop {
+        let mut closing = ledger.closing.subscribe();
+        ledger.idle.fetch_add(1, Ordering::SeqCst);
+        let head = tokio::select! {
+            head = connection.head() => head,
+            _ = closing.changed() => None,
+        };
+        ledger.idle.fetch_sub(1, Ordering::SeqCst);
+        let Some(head) = head else {
+            return connection.close(How::Closed).await;
+        };
         ledger
             .requests
             .lock()
