@@ -27,8 +27,10 @@ async fn what_an_old_server_breaks_does_not_look_whole() {
 #[tokio::test]
 async fn trailers_end_an_answer_and_keep_its_connection() {
     let (weir, mut up) = stage("").await;
+    let mut client = Client::connect(weir.address()).await;
     for target in ["/first", "/second"] {
-        let (mut client, exchange) = asked(&weir, &mut up, target).await;
+        client.request("GET", target, &[]).await;
+        let exchange = up.exchange().await;
         exchange
             .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n")
             .await;

@@ -72,9 +72,9 @@ table! {
     STREAMS Counter, "weir_streams_total" ["route" "outcome"]
         "Streams by how they ended."
     FIRST_BYTE Histogram(WAIT), "weir_stream_first_byte_seconds" ["route"]
-        "From the request being sent to the first byte of the stream's body."
+        "From the request's head to the first byte of the stream's body."
     FIRST_EVENT Histogram(WAIT), "weir_stream_first_event_seconds" ["route"]
-        "From the request being sent to the end of the stream's first event."
+        "From the request's head to the end of the stream's first event."
     EVENT_GAP Histogram(WAIT), "weir_stream_event_gap_seconds" ["route"]
         "Between two events of a stream."
     STREAM_EVENTS Counter, "weir_stream_events_total" ["route"]

@@ -19,6 +19,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
+use weir_llm::Media;
 
 use crate::{
     account::Account,
@@ -141,7 +142,8 @@ impl Body {
         );
         watch.clocks = Some(Clocks::start(
             timeouts,
-            kind.stream,
+            // A stream whose events may not be read cannot be late with one.
+            kind.stream && (kind.injectable || kind.media == Media::Other),
             policy.comment_every.filter(|_| kind.injectable),
         ));
         watch.policy = policy;
@@ -224,7 +226,8 @@ impl Body {
                         clocks.passed(events > 0);
                     }
                 }
-                if source.is_end() || watch.left == Some(0) {
+                // Trailers are the last thing a body has to say.
+                if source.is_end() || watch.left == Some(0) || frame.is_trailers() {
                     Self::complete(source, watch);
                 }
                 Poll::Ready(Some(frame))

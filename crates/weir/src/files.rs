@@ -5,12 +5,13 @@ use std::{io::ErrorKind, path::Path};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts, uri::PathAndQuery,
+    HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts,
+    uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Empty};
 use tower_http::services::ServeDir;
 use weir_proxy::Body;
-use weir_route::NormalPath;
+use weir_route::{Miss, NormalPath};
 
 use crate::{pipeline::with_query, refusal::Refusal};
 
@@ -24,7 +25,10 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn new(root: &Path, fallback: Option<&str>) -> Self {
         Self {
-            dir: ServeDir::new(root).precompressed_br().precompressed_gzip(),
+            dir: ServeDir::new(root)
+                .precompressed_br()
+                .ignore_multi_range_requests(true)
+                .precompressed_gzip(),
             fallback: fallback.map(|name| format!("/{}", name.trim_start_matches('/'))),
         }
     }
@@ -37,6 +41,11 @@ pub(crate) async fn serve(
     full: &NormalPath,
     path: &str,
 ) -> Result<Response<Body>, Refusal> {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        return Err(Refusal::Miss(Miss::Method {
+            allow: vec![Method::GET, Method::HEAD],
+        }));
+    }
     // What begins with a dot is the version control's, the editor's or the operator's, never the site's.
     if path
         .split('/')
@@ -87,10 +96,20 @@ async fn open(
     *ask.method_mut() = head.method.clone();
     *ask.uri_mut() = Uri::from(target);
     *ask.headers_mut() = head.headers.clone();
+    if ask.headers().contains_key(header::IF_RANGE) {
+        // tower-http does not know it. A part of a file that has changed would be joined to a part of the old one; the whole never is,
+        // and a server may always send that (RFC 9110 section 14.2).
+        ask.headers_mut().remove(header::RANGE);
+    }
     match folder.dir.clone().try_call(ask).await {
         Ok(answer) if answer.status() == StatusCode::NOT_FOUND => Ok(None),
         Ok(answer) => Ok(Some(answer.map(|body| Body::file(body.boxed_unsync())))),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
+            ) =>
+        {
             Ok(None)
         }
         Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Uri, Version, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use weir_auth::{Caller, identity};
 use weir_proxy::{
@@ -73,8 +73,10 @@ impl Forward<'_> {
         ledger.answered_by(answer.lease.server());
         let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
         inbound::inbound(&mut answer.head.headers, kind.stream);
-        // What hyper's client left there (an odd reason phrase) is of the upstream's hop.
+        // What hyper's client left there (an odd reason phrase) is of the upstream's hop, and so is its version: an HTTP/1.0 server's would
+        // take the chunks away from the client, and with them the only way to say that the answer broke.
         answer.head.extensions.clear();
+        answer.head.version = Version::HTTP_11;
         Ok(Passed {
             answer,
             kind,

@@ -5,7 +5,10 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use weir_config::plan::{Action, Limit, LimitKind, Plan};
 use weir_limit::{Facts, RateLimit, StreamLimit};
-use weir_meter::{Meter, RouteSeries, UpstreamSeries, log::AccessLog};
+use weir_meter::{
+    Meter, RouteSeries, UpstreamSeries,
+    log::{AccessLog, Target},
+};
 use weir_proxy::{
     settings::Server,
     upstream::{ServerEvents, UpstreamState},
@@ -49,12 +52,7 @@ impl Gateway {
             Some(before) if before.plan.log == plan.log && before.plan.service == plan.service => {
                 Arc::clone(&before.log)
             }
-            _ => Arc::new(AccessLog::open(
-                plan.log.format,
-                plan.log.to.clone(),
-                &plan.service,
-                meter,
-            )?),
+            _ => Arc::new(open_log(&plan, meter)?),
         };
         meter.set_models(plan.models.iter().cloned());
         let upstreams = plan.upstreams.iter().map(|settings| {
@@ -103,6 +101,21 @@ impl Gateway {
             .as_ref()
             .expect("made for every route whose action is Files")
     }
+}
+
+/// Opens the access log as the plan says; the error names what could not be opened.
+pub(crate) fn open_log(plan: &Plan, meter: &Meter) -> io::Result<AccessLog> {
+    AccessLog::open(plan.log.format, plan.log.to.clone(), &plan.service, meter).map_err(|error| {
+        let to = match &plan.log.to {
+            Target::File { path, .. } => path.display().to_string(),
+            Target::Stdout => "stdout".to_owned(),
+        };
+        let file = plan.file.display();
+        io::Error::new(
+            error.kind(),
+            format!("{file}: log.to: cannot write to {to}: {error}"),
+        )
+    })
 }
 
 /// A limit and its counters.

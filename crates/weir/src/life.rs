@@ -253,6 +253,9 @@ impl Running {
 
     /// Fail readiness, wait, stop accepting, let exchanges end, then end them.
     async fn drain(&mut self) {
+        // Whoever orders a reload now is told at once that it comes too late.
+        self.orders.close();
+        while self.orders.try_recv().is_ok() {}
         let gateway = self.shared.gateway.load_full();
         let stage = &self.shared.stage;
         tracing::info!(connections = stage.receiver_count(), "draining");

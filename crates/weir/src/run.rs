@@ -8,8 +8,9 @@ use std::{
 
 use weir_config::{Map, Plan, Process};
 
-use weir_meter::log::Format;
+use weir_meter::{Meter, log::Format};
 
+use crate::gateway;
 use crate::life::{Running, Source};
 
 /// `weir run`
@@ -57,6 +58,8 @@ pub(crate) fn check(file: &Path) -> anyhow::Result<ExitCode> {
     let Some(plan) = load(file)? else {
         return Ok(ExitCode::FAILURE);
     };
+    // As `run` does, so that a folder without the right to write is found here.
+    gateway::open_log(&plan, &Meter::new())?;
     say(&format!(
         "{}: OK ({} routes, {} upstreams)",
         file.display(),
