@@ -44,7 +44,13 @@ fn route(bencher: Bencher<'_, '_>) {
     };
     let table = Table::new(paths.iter().map(rule).collect()).expect("no two alike");
     let path = NormalPath::parse("/chat/copilotkit-api/agent/default/run").expect("a path");
-    bencher.bench(|| table.find(Some("chat.example.com"), &Method::POST, divan::black_box(&path)));
+    bencher.bench(|| {
+        table.find(
+            Some("chat.example.com"),
+            &Method::POST,
+            divan::black_box(&path),
+        )
+    });
 }
 
 #[divan::bench(args = ["window", "gcra"])]
