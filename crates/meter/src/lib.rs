@@ -7,6 +7,7 @@ pub mod log;
 pub mod names;
 pub mod trace;
 
+mod certificate;
 mod conversations;
 mod families;
 mod guard;
@@ -16,6 +17,7 @@ mod route;
 mod upstream;
 mod words;
 
+pub use certificate::CertificateSeries;
 pub use conversations::Conversation;
 pub use guard::Held;
 pub use meter::Meter;

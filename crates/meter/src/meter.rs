@@ -9,6 +9,7 @@ use std::{
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
 use crate::{
+    certificate::{CertificateSeries, Certificates},
     conversations::{Conversation, Conversations},
     families::Families,
     guard::Held,
@@ -25,6 +26,7 @@ pub struct Meter {
     models: Arc<Models>,
     routes: Mutex<HashMap<String, Arc<RouteSeries>>>,
     upstreams: Arc<Upstreams>,
+    certificates: Arc<Certificates>,
     conversations: Arc<Conversations>,
     connections_open: IntGauge,
     connections: IntCounter,
@@ -56,6 +58,7 @@ impl Meter {
             models: Arc::default(),
             routes: Mutex::default(),
             upstreams: Upstreams::new(&families),
+            certificates: Certificates::new(&families),
             conversations: Conversations::new(families.conversations.with_label_values(none)),
             connections_open: families.connections_open.with_label_values(none),
             connections: families.connections.with_label_values(none),
@@ -98,6 +101,11 @@ impl Meter {
     /// The series of one server; the gauges among them vanish with the last owner.
     pub fn upstream(&self, upstream: &str, server: &str) -> Arc<UpstreamSeries> {
         self.upstreams.get(upstream, server)
+    }
+
+    /// The series of one certificate; they vanish with the last owner.
+    pub fn certificate(&self, name: &str) -> Arc<CertificateSeries> {
+        self.certificates.get(name)
     }
 
     /// The names of models, and of providers beyond the common ones, that may stand in a label. Replaces those set before.
@@ -176,6 +184,8 @@ mod tests {
         server.in_flight(1);
         meter.connection_error("tls");
         meter.reloaded(true);
+        let certificate = meter.certificate("site.crt");
+        certificate.state(true, SystemTime::now(), SystemTime::now());
         let _held = (
             route.stream_opened(),
             meter.conversation("c"),

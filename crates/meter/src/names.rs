@@ -98,6 +98,13 @@ table! {
     CONNECTION_ERRORS Counter, "weir_connection_errors_total" ["reason"]
         "Client connections that ended in an error, by which."
 
+    CERTIFICATE_OK Gauge, "weir_certificate_ok" ["certificate"]
+        "1 while the certificate's files are what is served and within their time, 0 while files were refused and older ones are served, or time is up."
+    CERTIFICATE_EXPIRY Gauge, "weir_certificate_expiry_timestamp_seconds" ["certificate"]
+        "When the certificate that is served ends, in Unix time."
+    CERTIFICATE_DAYS Gauge, "weir_certificate_days_left" ["certificate"]
+        "Whole days until then; negative once it has ended."
+
     CONFIG_RELOADS Counter, "weir_config_reloads_total" ["result"]
         "Reloads of the configuration: ok or failed."
     CONFIG_OK Gauge, "weir_config_ok" []
