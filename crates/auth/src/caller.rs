@@ -33,6 +33,8 @@ pub enum Via {
     Cookie,
     /// In the Authorization header.
     Bearer,
+    /// In the TLS handshake. Browsers send it unasked too.
+    Certificate,
 }
 
 impl Caller {

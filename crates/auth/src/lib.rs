@@ -6,6 +6,7 @@
 pub mod aspnet;
 mod bearer;
 mod caller;
+mod certificate;
 mod cookies;
 mod csrf;
 mod denied;
@@ -17,6 +18,7 @@ mod verifier;
 
 pub use aspnet::{AspNetCookie, AspNetCookieSettings};
 pub use caller::{Caller, Via};
+pub use certificate::{CertificateField, ClientCertificate, PeerCertificate};
 pub use csrf::cross_origin;
 pub use denied::Denied;
 pub use jwt::{Jwt, JwtSettings, TokenSource};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use http::HeaderMap;
 
-use crate::{AspNetCookie, Caller, Denied, Jwt};
+use crate::{AspNetCookie, Caller, ClientCertificate, Denied, Jwt, PeerCertificate};
 
 /// Who decides. One per `[auth.NAME]`.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum Verifier {
     AspNetCookie(AspNetCookie),
     /// A signed token, in a header or a cookie.
     Jwt(Jwt),
+    /// The certificate of the connection.
+    ClientCertificate(ClientCertificate),
     /// Any of these; see [`Verifier::identify`].
     Any(Vec<Arc<Self>>),
 }
@@ -29,8 +31,18 @@ impl Verifier {
     /// then the one listed first speaks. Several verifiers that read the same place share one credential: there it is
     /// enough that one of them accepts it, as with several keys.
     pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller, Denied> {
+        self.identify_with(headers, None, now)
+    }
+
+    /// As [`Verifier::identify`], on a connection whose peer has shown this certificate.
+    pub fn identify_with(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&PeerCertificate>,
+        now: SystemTime,
+    ) -> Result<Caller, Denied> {
         let mut found = Vec::new();
-        self.examine(headers, now, &mut found);
+        self.examine(headers, certificate, now, &mut found);
         judge(found)
     }
 
@@ -40,20 +52,31 @@ impl Verifier {
         match self {
             Self::AspNetCookie(cookie) => vec![cookie.name()],
             Self::Jwt(jwt) => jwt.cookie_names().collect(),
+            Self::ClientCertificate(_) => Vec::new(),
             Self::Any(several) => several.iter().flat_map(|one| one.cookie_names()).collect(),
         }
     }
 
-    fn examine<'v>(&'v self, headers: &HeaderMap, now: SystemTime, found: &mut Vec<Found<'v>>) {
+    fn examine<'v>(
+        &'v self,
+        headers: &HeaderMap,
+        certificate: Option<&PeerCertificate>,
+        now: SystemTime,
+        found: &mut Vec<Found<'v>>,
+    ) {
         match self {
             Self::AspNetCookie(cookie) => found.push(Found {
                 place: Place::Cookie(cookie.name()),
                 outcome: cookie.identify(headers, now),
             }),
             Self::Jwt(jwt) => jwt.examine(headers, now, found),
+            Self::ClientCertificate(verifier) => found.push(Found {
+                place: Place::Handshake,
+                outcome: verifier.identify(certificate, now),
+            }),
             Self::Any(several) => several
                 .iter()
-                .for_each(|one| one.examine(headers, now, found)),
+                .for_each(|one| one.examine(headers, certificate, now, found)),
         }
     }
 }
@@ -62,6 +85,7 @@ impl Verifier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place<'v> {
     Authorization,
+    Handshake,
     Cookie(&'v str),
 }
 
