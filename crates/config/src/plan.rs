@@ -15,7 +15,7 @@ use weir_auth::{Login, Verifier};
 use weir_limit::{Algorithm, KeySource, Quota};
 use weir_meter::log;
 use weir_proxy::settings::{StreamPolicy, Timeouts, Upstream};
-use weir_route::{Rewrite, Table};
+use weir_route::{HostPattern, Rewrite, Table};
 
 /// Everything `weir run` needs to know.
 #[derive(Debug)]
@@ -57,6 +57,37 @@ pub struct Plan {
 pub struct Listener {
     /// Where to bind; port 0 takes any free one.
     pub address: SocketAddr,
+    /// `tls = {…}` or `[[listen.tls]]`; empty: in clear. The first one serves names that no other is for, and clients that name none.
+    pub tls: Vec<Tls>,
+}
+
+/// One `[[listen.tls]]`: the certificates of some names, and what is asked of their clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The names it is for. Key `host`; empty: those in the first certificate.
+    pub hosts: Vec<HostPattern>,
+    /// At least one. Of several (ECDSA and RSA, say) a client gets the first whose signatures it can check.
+    pub pairs: Vec<KeyPair>,
+    /// Key `client_certificate`; `None`: none is asked for.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// A certificate chain and its key, in PEM. Only their places: files are watched while weir runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPair {
+    /// The site's certificate first, then the intermediate ones.
+    pub certificate: PathBuf,
+    /// PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
+/// `client_certificate = { ca = "…", required = true }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities whose certificates are taken.
+    pub ca: PathBuf,
+    /// Whether a client without one is turned away in the handshake. Default true.
+    pub required: bool,
 }
 
 /// `[admin]`
@@ -91,6 +122,8 @@ pub struct Drain {
 /// `[client]`: the clocks of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
+    /// For a TLS handshake. Key `handshake`, default 10 s.
+    pub handshake: Duration,
     /// For the whole head of a request. Key `head`, default 10 s.
     pub head: Duration,
     /// How long a connection may wait between requests. Key `keep_alive`, default 75 s.

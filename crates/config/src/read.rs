@@ -5,6 +5,7 @@ mod auth;
 mod general;
 mod limit;
 mod route;
+mod tls;
 mod together;
 mod upstream;
 

@@ -115,6 +115,11 @@ impl<'a> Source<'a> {
         self.folder().join(written)
     }
 
+    /// Where variables and files come from.
+    pub(crate) fn env(&self) -> &dyn Env {
+        self.env
+    }
+
     pub(crate) fn file(&self) -> &Path {
         self.file
     }

@@ -38,6 +38,9 @@ fn env() -> Map {
         .with("YES", "true")
         .with("EMPTY", "")
         .with_file("good/old-secret", format!("{}\n", SECRETS[3]))
+        .with_file("good/upstream-ca.crt", include_str!("good/upstream-ca.crt"))
+        .with_file("bad/cut.crt", "-----BEGIN CERTIFICATE-----\nMIIB\n")
+        .with_file("bad/empty.crt", "")
         .with_file("/run/secrets/header", format!("{}\n", SECRETS[4]))
 }
 
@@ -266,6 +269,8 @@ fn every_key_is_documented() {
         "session",
         "token",
         "zeta",
+        "private",
+        "machine",
         "alpha",
         "per_user",
         "smooth",

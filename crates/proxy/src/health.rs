@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     connect,
     settings::{HealthCheck, Server},
+    tls::Secure,
     upstream::{ServerState, UpstreamState},
 };
 
@@ -24,7 +25,7 @@ pub async fn watch(upstream: Arc<UpstreamState>) {
     let watches = upstream
         .servers()
         .iter()
-        .map(|server| watch_one(server, &check, host.as_ref(), &upstream.settings().name));
+        .map(|server| watch_one(server, &check, host.as_ref(), &upstream));
     futures_util::future::join_all(watches).await;
 }
 
@@ -32,16 +33,19 @@ async fn watch_one(
     server: &ServerState,
     check: &HealthCheck,
     host: Option<&HeaderValue>,
-    upstream: &str,
+    upstream: &UpstreamState,
 ) {
     // The first answer decides at once, either way; after that the counts do.
+    let secure = upstream.secure();
+    let upstream = &upstream.settings().name;
     let mut row: Option<(bool, u32)> = None;
     loop {
-        let failure = match timeout(check.timeout, probe(server.server(), check, host)).await {
-            Ok(Ok(())) => None,
-            Ok(Err(failure)) => Some(failure),
-            Err(_) => Some(format!("no answer within {:?}", check.timeout)),
-        };
+        let failure =
+            match timeout(check.timeout, probe(server.server(), secure, check, host)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(failure)) => Some(failure),
+                Err(_) => Some(format!("no answer within {:?}", check.timeout)),
+            };
         let well = failure.is_none();
         let count = match row {
             Some((before, count)) if before == well => count.saturating_add(1),
@@ -73,10 +77,11 @@ async fn watch_one(
 /// One check on a connection of its own: a kept one would say more about keep-alive than about the server.
 async fn probe(
     server: &Server,
+    secure: Option<&Secure>,
     check: &HealthCheck,
     host: Option<&HeaderValue>,
 ) -> Result<(), String> {
-    let stream = connect::dial(server)
+    let stream = connect::dial(server, secure)
         .await
         .map_err(|error| error.to_string())?;
     let (mut send, driver) = http1::handshake(TokioIo::new(stream))

@@ -12,6 +12,7 @@ pub mod pool;
 pub mod send;
 pub mod settings;
 pub mod summary;
+pub mod tls;
 pub mod upstream;
 
 mod account;

@@ -141,7 +141,8 @@ async fn lease(
         if let Some(connection) = kept(server.id()).await {
             return Ok((Lease::new(Arc::clone(upstream), index, connection), true));
         }
-        let opened = match timeout(connect, connect::open(server.server())).await {
+        let opened = match timeout(connect, connect::open(server.server(), upstream.secure())).await
+        {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(failed)) => Err(SendError::Connect(failed)),
             Err(_) => Err(SendError::ConnectTimeout),

@@ -1,8 +1,9 @@
 //! What an upstream and a stream are to do, as validated values. The configuration builds these; this crate only obeys them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 /// One upstream: the servers that can take an exchange, and how they are talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Upstream {
     pub name: String,
     /// At least one server.
     pub servers: Vec<Server>,
+    /// How its servers prove who they are; `None`: they are spoken to in clear.
+    pub tls: Option<Tls>,
     /// How one of several servers is chosen.
     pub balance: Balance,
     /// Active health checks; `None`: every server counts as healthy.
@@ -40,11 +43,40 @@ pub enum Server {
     },
 }
 
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// TLS towards an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whose certificates are believed.
+    pub roots: Roots,
+    /// The name that the certificate must be for, and that is asked for (SNI); `None`: the server's own host.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// The authorities that the operating system trusts: an operator keeps them current there, and adds the company's own there. A list
+    /// compiled in would age with the binary; asking the platform's own verifier would block a worker while it looks for revocations.
+    #[default]
+    System,
+    /// These authorities and no others.
+    Only(Vec<CertificateDer<'static>>),
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("System"),
+            Self::Only(certificates) => write!(f, "Only({} certificates)", certificates.len()),
         }
     }
 }

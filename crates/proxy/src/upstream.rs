@@ -1,12 +1,18 @@
 //! The state of an upstream that all workers share: which servers are well, how busy each is, whose turn it is.
 //! Atomics only; the connections themselves belong to each worker's pool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use crate::settings::{Balance, Server, Upstream};
+use crate::{
+    settings::{Balance, Server, Upstream},
+    tls::Secure,
+};
 
 /// Told what happens between weir and one server. Implemented by whoever counts.
 pub trait ServerEvents: Send + Sync + std::fmt::Debug {
@@ -24,6 +30,7 @@ pub trait ServerEvents: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub struct UpstreamState {
     settings: Upstream,
+    secure: Option<Secure>,
     servers: Vec<ServerState>,
     turn: AtomicUsize,
     workers: u32,
@@ -44,11 +51,14 @@ pub struct ServerState {
 impl UpstreamState {
     /// Starts with every server healthy: the first check corrects that within its timeout, and a gateway that refuses everything
     /// until then would turn each start into an outage. `workers`: how many share the totals of the settings.
+    ///
+    /// # Errors
+    /// When TLS is asked for and there is no authority to believe.
     pub fn new(
         settings: Upstream,
         workers: usize,
         events: impl Fn(&Server) -> Box<dyn ServerEvents>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let servers = settings
             .servers
@@ -67,17 +77,23 @@ impl UpstreamState {
             })
             .collect();
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        Self {
+        Ok(Self {
+            secure: settings.tls.as_ref().map(Secure::new).transpose()?,
             settings,
             servers,
             turn: AtomicUsize::new(0),
             workers,
-        }
+        })
     }
 
     /// What the file says of it.
     pub fn settings(&self) -> &Upstream {
         &self.settings
+    }
+
+    /// How its servers are spoken to by TLS.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
     }
 
     /// Its servers, in the order of the file.
@@ -173,6 +189,7 @@ mod tests {
         let settings = Upstream {
             name: "a".into(),
             servers: vec![server(1), server(2), server(3)],
+            tls: None,
             balance,
             health: None,
             timeout: Timeouts::default(),
@@ -180,7 +197,7 @@ mod tests {
             retries: 1,
             host: None,
         };
-        UpstreamState::new(settings, 2, |_| Box::new(Deaf))
+        UpstreamState::new(settings, 2, |_| Box::new(Deaf)).unwrap()
     }
 
     #[test]

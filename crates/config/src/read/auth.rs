@@ -1,6 +1,7 @@
 //! `[auth.NAME]`: which credentials are taken and the keys that verify them. Secrets go from the file straight into types that do not
 //! print them.
 
+mod certificate;
 mod cookie;
 mod jwt;
 
@@ -31,6 +32,7 @@ pub(super) struct Read<'a> {
 enum Kind {
     AspNetCookie,
     Jwt,
+    ClientCertificate,
     Any,
 }
 
@@ -51,6 +53,7 @@ pub(super) fn all<'a>(names: &Names, nodes: &[Node<'a>]) -> Vec<Read<'a>> {
         read.push(match table {
             Some((table, Kind::AspNetCookie)) => cookie::read(name, table),
             Some((table, Kind::Jwt)) => jwt::read(name, table),
+            Some((table, Kind::ClientCertificate)) => certificate::read(name, table),
             Some((_, Kind::Any)) | None => Read::default(),
         });
     }
@@ -67,6 +70,7 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
     let kinds = [
         ("aspnet-cookie", Kind::AspNetCookie),
         ("jwt", Kind::Jwt),
+        ("client-certificate", Kind::ClientCertificate),
         ("any", Kind::Any),
     ];
     let any = table.get("any").is_some();
@@ -74,7 +78,10 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
         Some(node) => node.choice(&kinds),
         None if any => Some(Kind::Any),
         None => {
-            table.need("type", "\"aspnet-cookie\", \"jwt\" or \"any\"");
+            table.need(
+                "type",
+                "\"aspnet-cookie\", \"jwt\", \"client-certificate\" or \"any\"",
+            );
             None
         }
     }
@@ -87,7 +94,12 @@ fn any<'a>(
     read: &[Read<'a>],
     composed: impl Fn(usize) -> bool,
 ) -> Read<'a> {
-    for keys in [&cookie::KEYS[..], &jwt::KEYS[..], &CLAIM_KEYS[..]] {
+    for keys in [
+        &cookie::KEYS[..],
+        &jwt::KEYS[..],
+        &certificate::KEYS[..],
+        &CLAIM_KEYS[..],
+    ] {
         table.foreign(keys, "the [auth] tables that `any` names");
     }
     let mut members: Vec<usize> = Vec::new();

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 use weir_meter::log::{Format, Target};
 
+use super::tls;
 use crate::{
     node::Node,
     plan::{Admin, Client, Drain, Listener, Log},
@@ -28,6 +29,7 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
             continue;
         };
         let node = table.need("address", "where to listen, such as \"0.0.0.0:8080\"");
+        let tls = table.get("tls").map(|node| tls::hosts(&node));
         table.finish();
         let Some((node, address)) =
             node.and_then(|node| node.address().map(|address| (node, address)))
@@ -41,7 +43,10 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
             Some((_, line)) => node.mistake(format!("the same address as in line {line}")),
             None => {
                 seen.push((address, node.line()));
-                listeners.push(Listener { address });
+                listeners.push(Listener {
+                    address,
+                    tls: tls.unwrap_or_default(),
+                });
             }
         }
     }
@@ -167,6 +172,7 @@ pub(super) fn drain(root: &Table<'_>) -> Drain {
 /// `[client]`
 pub(super) fn client(root: &Table<'_>) -> Client {
     let mut client = Client {
+        handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
         body_idle: Duration::from_secs(60),
@@ -176,6 +182,7 @@ pub(super) fn client(root: &Table<'_>) -> Client {
         .and_then(|node| node.table("a [client] table"))
     {
         let clock = |key| table.get(key).and_then(|node| node.duration());
+        client.handshake = clock("handshake").unwrap_or(client.handshake);
         client.head = clock("head").unwrap_or(client.head);
         client.keep_alive = clock("keep_alive").unwrap_or(client.keep_alive);
         client.body_idle = clock("body_idle").unwrap_or(client.body_idle);

@@ -3,22 +3,28 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
-use weir_proxy::settings::{Balance, HealthCheck, KeepAlive, Server, Timeouts, Upstream};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use weir_proxy::settings::{
+    Balance, HealthCheck, KeepAlive, Roots, Server, Timeouts, Tls, Upstream,
+};
 use weir_route::Authority;
 
 use crate::{node::Node, table::Table};
 
-const SERVER: &str = "HOST:PORT, such as \"127.0.0.1:8001\" or \"agents:8002\"";
+const SERVER: &str =
+    "HOST:PORT, such as \"127.0.0.1:8001\" or \"agents:8002\", perhaps with https:// before it";
 
 pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
     let table = node.table("an [upstream.NAME] table")?;
-    let servers = table
+    let (servers, https) = table
         .need("servers", "the addresses of this upstream")
         .map(|node| servers(&node))
         .unwrap_or_default();
+    let tls = table.get("tls").and_then(|node| tls(&node));
     let upstream = Upstream {
         name: name.to_owned(),
         servers,
+        tls: tls.or_else(|| https.then(Tls::default)),
         balance: table
             .get("balance")
             .and_then(|node| {
@@ -49,23 +55,79 @@ pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
     Some(upstream)
 }
 
-fn servers(node: &Node<'_>) -> Vec<Server> {
+/// The servers, and whether they are spoken to by TLS: all of them or none, because one pool of clocks, names and trust serves them all.
+fn servers(node: &Node<'_>) -> (Vec<Server>, bool) {
     let mut seen = BTreeMap::new();
     let mut servers = Vec::new();
+    let mut https = None;
     let items = node.one_or_many();
     if items.is_empty() {
         node.mistake("found an empty array, expected at least one server");
     }
     for item in items {
-        let Some(server) = item.parse(SERVER, server) else {
+        let Some((server, secure)) = item.parse(SERVER, with_scheme) else {
             continue;
         };
+        if *https.get_or_insert(secure) != secure {
+            item.mistake("some servers of this upstream have https:// and some have not");
+        }
         match seen.insert(server.to_string(), item.line()) {
             Some(line) => item.mistake(format!("the same server as in line {line}")),
             None => servers.push(server),
         }
     }
-    servers
+    (servers, https == Some(true))
+}
+
+/// `https://HOST` or `https://HOST:PORT`, or a server in clear.
+fn with_scheme(text: &str) -> Result<(Server, bool), &'static str> {
+    let Some(rest) = text.strip_prefix("https://") else {
+        return Ok((server(text)?, false));
+    };
+    let port = rest
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.ends_with(']'));
+    if port {
+        return Ok((server(rest)?, true));
+    }
+    Ok((server(&format!("{rest}:443"))?, true))
+}
+
+/// `tls = { ca = "…", server_name = "…" }`
+fn tls(node: &Node<'_>) -> Option<Tls> {
+    let table = node.table("a table such as { ca = \"certs/upstream-ca.crt\" }")?;
+    let tls = Tls {
+        roots: table
+            .get("ca")
+            .and_then(|node| authorities(&node))
+            .map(Roots::Only)
+            .unwrap_or_default(),
+        server_name: table.get("server_name").and_then(|node| {
+            node.parse("the name that the certificate is for", |text| {
+                ServerName::try_from(text.to_owned())
+            })
+        }),
+    };
+    table.finish();
+    Some(tls)
+}
+
+/// The certificates of a file. It is read with the configuration and again at each reload of it.
+fn authorities(node: &Node<'_>) -> Option<Vec<CertificateDer<'static>>> {
+    node.parse("a file of certificates in PEM", |path| {
+        let text = node
+            .source
+            .env()
+            .file(&node.source.path(path))
+            .map_err(|error| format!("it cannot be read: {error}"))?;
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        match certificates {
+            Ok(some) if !some.is_empty() => Ok(some),
+            Ok(_) => Err("there is no certificate in it".to_owned()),
+            Err(_) => Err("it is cut short, or not PEM".to_owned()),
+        }
+    })
 }
 
 fn server(text: &str) -> Result<Server, &'static str> {
@@ -77,7 +139,7 @@ fn server(text: &str) -> Result<Server, &'static str> {
         };
     }
     if text.contains("://") {
-        return Err("a server has no scheme and no path");
+        return Err("a server has no path, and no scheme but https");
     }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -179,6 +241,26 @@ fn keep_alive(node: &Node<'_>) -> Option<KeepAlive> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn https_stands_before_a_server_and_brings_its_port() {
+        let read = |text| with_scheme(text).map(|(server, https)| (server.to_string(), https));
+        assert_eq!(read("https://a.test"), Ok(("a.test:443".to_owned(), true)));
+        assert_eq!(read("https://[::1]"), Ok(("[::1]:443".to_owned(), true)));
+        assert_eq!(
+            read("https://10.0.0.1:8443"),
+            Ok(("10.0.0.1:8443".to_owned(), true))
+        );
+        assert_eq!(read("a.test:80"), Ok(("a.test:80".to_owned(), false)));
+        for bad in [
+            "https://",
+            "https://a.test/",
+            "http://a.test:80",
+            "https://a.test:0",
+        ] {
+            assert!(with_scheme(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn servers_are_addresses_or_names_with_a_port() {

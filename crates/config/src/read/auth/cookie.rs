@@ -6,7 +6,7 @@ use weir_auth::{
     aspnet::{Decryption, MachineKey, Validation},
 };
 
-use super::{Read, browsers, jwt};
+use super::{Read, browsers, certificate, jwt};
 use crate::{node::Node, table::Table};
 
 /// The keys that only such a table has.
@@ -20,6 +20,7 @@ pub(super) const KEYS: [&str; 5] = [
 pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     table.foreign(&["any"], "`type = \"any\"`");
     table.foreign(&jwt::KEYS, "`type = \"jwt\"`");
+    table.foreign(&certificate::KEYS, "`type = \"client-certificate\"`");
     let default = AspNetCookieSettings::default();
     let text = |key| table.get(key).and_then(|node| node.string("a name"));
     let name_node = table.get("name");

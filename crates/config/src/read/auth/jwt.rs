@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use weir_auth::{Jwt, JwtSettings, KeyError, TokenSource, Verifier, jwt::Algorithm};
 
-use super::{super::general::strings, Read, browsers, cookie};
+use super::{super::general::strings, Read, browsers, certificate, cookie};
 use crate::{node::Node, table::Table};
 
 /// The keys that only such a table has.
@@ -21,6 +21,7 @@ pub(super) const KEYS: [&str; 9] = [
 pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     table.foreign(&["any"], "`type = \"any\"`");
     table.foreign(&cookie::KEYS, "`type = \"aspnet-cookie\"`");
+    table.foreign(&certificate::KEYS, "`type = \"client-certificate\"`");
     let default = JwtSettings::default();
     let text = |key| table.get(key).and_then(|node| node.string("a string"));
     let claim = |key| {
