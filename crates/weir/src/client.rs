@@ -5,17 +5,20 @@ use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use weir_proxy::downstream::Downstream;
 
 use crate::{
     gateway::Gateway,
     ledger,
     life::Stage,
+    line::{Line, Wire},
+    listen,
     patience::{Overdue, Patience},
     pipeline,
     shared::Shared,
     socket::{self, Socket},
+    tls::{self, Secured},
 };
 
 /// The most of a request head, and of an answer not yet written, that one connection holds; in bytes. Longer heads are answered 431.
@@ -29,6 +32,9 @@ pub(crate) struct Client {
     pub(crate) downstream: Arc<Downstream>,
     /// Its clocks between exchanges.
     pub(crate) patience: Arc<Patience>,
+    /// What its TLS handshake settled; `None`: it is in clear.
+    pub(crate) secured: Option<Secured>,
+    listener: listen::Id,
     shared: Arc<Shared>,
 }
 
@@ -38,6 +44,27 @@ impl Client {
         &self.shared
     }
 
+    /// `https` or `http`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secured.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// Whether a request for this host may come over this connection: its handshake must have asked of the client what the host asks now.
+    /// Otherwise a certificate shown to one host, or none, would count at another.
+    pub(crate) fn is_for(&self, gateway: &Gateway, host: Option<&str>) -> bool {
+        let Some(secured) = &self.secured else {
+            return true;
+        };
+        let wanted = gateway
+            .tls(self.listener)
+            .and_then(|hosts| hosts.find(host).policy());
+        wanted == secured.policy
+    }
+
     /// The gateway as configured now; an exchange keeps the one it began with.
     pub(crate) fn gateway(&self) -> Arc<Gateway> {
         self.shared.gateway.load_full()
@@ -45,7 +72,12 @@ impl Client {
 }
 
 /// Serves a connection to its end. Dropping the future ends every exchange on it: cancellation is Drop.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: listen::Id,
+    shared: Arc<Shared>,
+) {
     let _open = shared.meter.connection_opened();
     // Nagle would hold an event back until the one before is acknowledged, up to 40 ms.
     if stream.set_nodelay(true).is_err() {
@@ -53,25 +85,26 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
     }
     let mut stage = shared.stage.subscribe();
     let settings = shared.gateway.load().plan.client;
+    let stream = Arc::new(stream);
+    let Some((wire, secured)) = open(&stream, peer, listener, &shared, &mut stage).await else {
+        return;
+    };
     let downstream = Arc::new(Downstream::default());
     let patience = Patience::new(settings.head, settings.keep_alive);
-    let stream = Arc::new(stream);
     let client = Arc::new(Client {
         peer,
         downstream: Arc::clone(&downstream),
         patience: Arc::clone(&patience),
+        secured,
+        listener,
         shared: Arc::clone(&shared),
     });
     let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
-    let socket = Socket::new(
-        Arc::clone(&stream),
-        Arc::clone(&downstream),
-        Arc::clone(&patience),
-    );
+    let line = Line::new(wire.clone(), Arc::clone(&downstream), Arc::clone(&patience));
     let connection = http1::Builder::new()
         .half_close(socket::SEES_CLIENTS_LEAVE)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(line), service);
     let mut connection = pin!(connection);
     let mut left = false;
     // Accepted while the queue of a closing socket was emptied: told at once.
@@ -85,13 +118,13 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
                 }
                 break;
             }
-            () = socket::left(&stream), if !left => left = true,
+            () = wire.left(&stream, &downstream), if !left => left = true,
             () = downstream.began_waiting(), if left => {}
             overdue = patience.overdue() => {
                 if overdue == Overdue::Head {
                     ledger::overdue(&shared, peer);
-                    // hyper has nothing in flight and would say nothing. A socket that cannot take it needs no answer.
-                    let _ = stream.try_write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                    // hyper has nothing in flight and would say nothing.
+                    wire.say(&stream, b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
                 }
                 break;
             }
@@ -112,4 +145,33 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
     if downstream.wants_reset() {
         let _ = stream.set_zero_linger();
     }
+}
+
+/// The connection ready for HTTP: after the handshake, where the listener has TLS. `None` when that failed or took too long.
+async fn open(
+    stream: &Arc<TcpStream>,
+    peer: SocketAddr,
+    listener: listen::Id,
+    shared: &Shared,
+    stage: &mut watch::Receiver<Stage>,
+) -> Option<(Wire, Option<Secured>)> {
+    let gateway = shared.gateway.load_full();
+    let socket = Socket::new(Arc::clone(stream));
+    let Some(hosts) = gateway.tls(listener) else {
+        return Some((Wire::Clear(socket), None));
+    };
+    // The drain waits for handshakes as for exchanges, and in the end for neither.
+    let shaken = tokio::select! {
+        shaken = timeout(gateway.plan.client.handshake, tls::shake(socket, hosts)) => shaken,
+        _ = stage.wait_for(|stage| *stage == Stage::Cutting) => return None,
+    };
+    match shaken {
+        Ok(Ok((session, secured))) => return Some((Wire::Tls(session), Some(secured))),
+        Ok(Err(failed)) => {
+            tracing::debug!(%peer, error = %failed, "TLS handshake failed");
+            shared.meter.connection_error(failed.reason);
+        }
+        Err(_) => shared.meter.connection_error("handshake_timeout"),
+    }
+    None
 }

@@ -84,7 +84,7 @@ fn follow(plan: &Plan, head: &Parts, steps: &mut Vec<String>) -> Result<(), Refu
         Some(auth) => format!("auth       {}", plan.auth[auth].name),
         None => "auth       none".to_owned(),
     });
-    let caller = pipeline::identify(plan, &asked, head, SystemTime::now())?;
+    let caller = pipeline::identify(plan, &asked, head, None, SystemTime::now())?;
     if let Some(user) = &caller.user {
         steps.push(format!("user       {user}"));
     }

@@ -92,7 +92,7 @@ impl Forward<'_> {
             headers: &head.headers,
             host: self.host()?,
             client: self.client.peer.ip(),
-            scheme: "http",
+            scheme: self.client.scheme(),
             identity: &identity,
             traceparent: ledger.traceparent(),
             reserved: &|name| identity::is_reserved(name, &[] as &[&str]),

@@ -14,7 +14,13 @@ use weir_proxy::{
     upstream::{ServerEvents, UpstreamState},
 };
 
-use crate::{files::Folder, ledger::Ledger, refusal::Refusal};
+use crate::{
+    files::Folder,
+    ledger::Ledger,
+    listen,
+    refusal::Refusal,
+    tls::{self, Host},
+};
 
 /// The name under which exchanges count that reached no route.
 const UNROUTED: &str = "-";
@@ -38,10 +44,13 @@ pub(crate) struct Gateway {
     pub(crate) log: Arc<AccessLog>,
     /// Beside [`Plan::routes`]; those that serve files.
     folders: Vec<Option<Folder>>,
+    /// The listeners by TLS.
+    tls: Vec<(listen::Id, tls::Hosts)>,
 }
 
 impl Gateway {
-    /// Builds from a plan; fails only where the log cannot be opened.
+    /// Builds from a plan; fails where the log cannot be opened, a certificate cannot be served, or an upstream has TLS and nobody
+    /// to believe.
     pub(crate) fn build(
         plan: Plan,
         before: Option<&Self>,
@@ -65,22 +74,38 @@ impl Gateway {
             let events = |server: &Server| -> Box<dyn ServerEvents> {
                 Box::new(Counted(meter.upstream(&settings.name, &server.to_string())))
             };
-            same.map_or_else(
-                || Arc::new(UpstreamState::new(settings.clone(), workers, events)),
-                Arc::clone,
-            )
+            match same {
+                Some(same) => Ok(Arc::clone(same)),
+                None => UpstreamState::new(settings.clone(), workers, events)
+                    .map(Arc::new)
+                    .map_err(|error| {
+                        io::Error::other(format!("[upstream.{}]: {error}", settings.name))
+                    }),
+            }
         });
         let limits = plan.limits.iter().map(|limit| {
             let same =
                 before.and_then(|before| before.limits.iter().find(|had| had.limit == *limit));
             same.map_or_else(|| LimitState::new(limit.clone()), LimitState::clone)
         });
+        let had: Vec<Arc<Host>> = before
+            .map(|before| before.tls_hosts().cloned().collect())
+            .unwrap_or_default();
+        let mut tls = Vec::new();
+        for (id, listener) in listen::Id::all(&plan.listeners)
+            .into_iter()
+            .zip(&plan.listeners)
+        {
+            let hosts = tls::Hosts::build(listener, &had, meter)
+                .map_err(|flaw| io::Error::other(format!("listen {}: {flaw}", listener.address)))?;
+            tls.extend(hosts.map(|hosts| (id, hosts)));
+        }
         let folders = plan.routes.iter().map(|route| match &route.action {
             Action::Files { root, fallback, .. } => Some(Folder::new(root, fallback.as_deref())),
             Action::Proxy { .. } | Action::Serve { .. } => None,
         });
         Ok(Self {
-            upstreams: upstreams.collect(),
+            upstreams: upstreams.collect::<io::Result<_>>()?,
             limits: limits.collect(),
             series: plan
                 .routes
@@ -89,10 +114,24 @@ impl Gateway {
                 .collect(),
             unrouted: meter.route(UNROUTED),
             folders: folders.collect(),
+            tls,
             meter: Arc::clone(meter),
             log,
             plan,
         })
+    }
+
+    /// The hosts of a listener; `None`: it speaks in clear.
+    pub(crate) fn tls(&self, listener: listen::Id) -> Option<&tls::Hosts> {
+        self.tls
+            .iter()
+            .find(|(id, _)| *id == listener)
+            .map(|(_, hosts)| hosts)
+    }
+
+    /// All hosts of all listeners.
+    pub(crate) fn tls_hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.tls.iter().flat_map(|(_, hosts)| hosts.all())
     }
 
     /// The folder of a route that serves files.

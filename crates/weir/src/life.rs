@@ -1,7 +1,13 @@
 //! The life of the process: start, reload, drain, stop. Owns the plan's succession and moves the stage on; what a stage means to a
 //! connection is the connection's business.
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 use weir_config::{Env, Plan};
@@ -11,10 +17,11 @@ use weir_proxy::{health, upstream::UpstreamState};
 use crate::{
     admin::{Admin, Order},
     gateway::Gateway,
-    listen::{self, Listening},
+    listen::{self, Id, Listening},
     rt::Workers,
     shared::Shared,
     signals::{Signal, Signals},
+    tls,
 };
 
 /// How long streams have to say their last words when the drain's deadline has passed.
@@ -79,11 +86,7 @@ impl Running {
             )),
             None => None,
         };
-        let addresses: Vec<_> = plan
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
+        let listeners = Id::all(&plan.listeners);
         let gateway = Arc::new(Gateway::build(plan, None, &meter, count)?);
         let (stage, _) = tokio::sync::watch::channel(Stage::Serving);
         let shared = Arc::new(Shared {
@@ -93,11 +96,9 @@ impl Running {
             started: std::time::Instant::now(),
             workers: count,
         });
-        let bound = addresses
+        let bound = listeners
             .into_iter()
-            .map(|address| {
-                listen::bind(address, count).map_err(|error| bind_error(address, &error))
-            })
+            .map(|id| listen::bind(id, count).map_err(|error| bind_error(id.address, &error)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let workers = Workers::start(count, &shared)?;
         let mut listening = Vec::new();
@@ -126,12 +127,20 @@ impl Running {
             admin: address,
         };
         running.watch_health(&gateway);
+        tokio::spawn(tls::watch(Arc::clone(&running.shared)));
         Ok(running)
     }
 
-    /// The addresses that serve, as bound.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> {
-        self.listening.iter().map(|listening| listening.bound)
+    /// The addresses that serve, as bound, with the scheme that is spoken there.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, std::net::SocketAddr)> {
+        let gateway = self.shared.gateway.load_full();
+        self.listening.iter().map(move |listening| {
+            let scheme = match gateway.tls(listening.asked) {
+                Some(_) => "https",
+                None => "http",
+            };
+            (scheme, listening.bound)
+        })
     }
 
     /// Serves until a signal or a defect ends it.
@@ -185,23 +194,23 @@ impl Running {
         if plan.workers != old.plan.workers {
             notes.push("`workers` takes effect at the next start".to_owned());
         }
-        let wanted: Vec<_> = plan
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
+        let wanted = Id::all(&plan.listeners);
         let fresh = wanted
             .iter()
-            .filter(|address| !self.listening.iter().any(|have| have.asked == **address));
+            .filter(|id| !self.listening.iter().any(|have| have.asked == **id));
         let bound = fresh
-            .map(|address| {
-                listen::bind(*address, self.workers.count())
-                    .map_err(|error| format!("{}\n", bind_error(*address, &error)))
+            .map(|id| {
+                listen::bind(*id, self.workers.count())
+                    .map_err(|error| format!("{}\n", bind_error(id.address, &error)))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let gateway = Gateway::build(plan, Some(&old), &self.shared.meter, self.workers.count())
             .map_err(|error| format!("{error:#}\n"))?;
 
+        // Files that were changed before the reload was asked for are whole.
+        for host in gateway.tls_hosts() {
+            host.look(false, SystemTime::now());
+        }
         // From here on nothing can fail.
         let gateway = Arc::new(gateway);
         self.shared.gateway.store(Arc::clone(&gateway));

@@ -8,17 +8,48 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, sync::watch};
+use weir_config::plan::Listener;
 
 use crate::{client, shared::Shared};
 
 /// Connections that may wait to be accepted, per socket. The kernel caps it at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
+/// Which `[[listen]]` a socket belongs to: by address, and among those of one address (a port 0 may stand there twice) by number. It
+/// stays the same over reloads that keep the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id {
+    /// As the file says it.
+    pub(crate) address: SocketAddr,
+    /// How many tables before it have the same address.
+    pub(crate) nth: usize,
+}
+
+impl Id {
+    /// Of each listener of a plan.
+    pub(crate) fn all(listeners: &[Listener]) -> Vec<Self> {
+        let before = |index: usize, address| {
+            listeners[..index]
+                .iter()
+                .filter(|other| other.address == address)
+                .count()
+        };
+        listeners
+            .iter()
+            .enumerate()
+            .map(|(index, &Listener { address, .. })| Self {
+                address,
+                nth: before(index, address),
+            })
+            .collect()
+    }
+}
+
 /// An address in service: dropping it closes its sockets on every worker.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// As the file says it.
-    pub(crate) asked: SocketAddr,
+    /// The table in the file.
+    pub(crate) asked: Id,
     /// As bound; differs in the port where the file says 0.
     pub(crate) bound: SocketAddr,
     /// Its drop is what the accept loops wait for.
@@ -28,14 +59,15 @@ pub(crate) struct Listening {
 /// One worker's share of an address.
 #[derive(Debug)]
 pub(crate) struct Share {
+    id: Id,
     socket: StdListener,
     open: watch::Receiver<()>,
 }
 
 /// Binds an address once per worker.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<(Listening, Vec<Share>)> {
+pub(crate) fn bind(id: Id, workers: usize) -> io::Result<(Listening, Vec<Share>)> {
     // With SO_REUSEPORT a second weir on the same port would be no error but half the connections: ask first, without it.
-    let probe = socket(address, false)?;
+    let probe = socket(id.address, false)?;
     let bound = probe
         .local_addr()?
         .as_socket()
@@ -46,13 +78,14 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<(Listening
     let shares = sockets
         .into_iter()
         .map(|socket| Share {
+            id,
             socket,
             open: closed.clone(),
         })
         .collect();
     Ok((
         Listening {
-            asked: address,
+            asked: id,
             bound,
             open,
         },
@@ -110,7 +143,7 @@ impl Listening {
 
 /// Accepts on one share until its address is let go. Runs on the worker.
 pub(crate) async fn accept(share: Share, shared: Arc<Shared>) {
-    let mut open = share.open;
+    let (id, mut open) = (share.id, share.open);
     let listener = match TcpListener::from_std(share.socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listening socket could not be used"),
@@ -124,13 +157,14 @@ pub(crate) async fn accept(share: Share, shared: Arc<Shared>) {
             Ok((stream, peer)) => drop(tokio::spawn(client::serve(
                 stream,
                 peer,
+                id,
                 Arc::clone(&shared),
             ))),
             Err(error) => breathe(&shared, &error).await,
         }
     }
     while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-        tokio::spawn(client::serve(stream, peer, Arc::clone(&shared)));
+        tokio::spawn(client::serve(stream, peer, id, Arc::clone(&shared)));
     }
 }
 

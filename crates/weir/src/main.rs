@@ -4,6 +4,7 @@
 
 mod admin;
 mod ask;
+mod cert;
 mod client;
 mod demo;
 mod explain;
@@ -12,6 +13,7 @@ mod forward;
 mod gateway;
 mod ledger;
 mod life;
+mod line;
 mod listen;
 mod pages;
 mod patience;
@@ -22,6 +24,7 @@ mod run;
 mod shared;
 mod signals;
 mod socket;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -86,8 +89,26 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
     },
+    /// Certificates for trying things out
+    Cert {
+        #[command(subcommand)]
+        what: Certificate,
+    },
     /// An assistant, a chat page and weir in front of them, on loopback: nothing else is needed
     Demo,
+}
+
+#[derive(Subcommand)]
+enum Certificate {
+    /// Make one for localhost: DIR/dev.crt, dev.key, and dev-ca.crt for clients to trust; those of before are replaced
+    Dev {
+        /// Further names and addresses that it is to be for
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Where to write
+        #[arg(long, value_name = "DIR", default_value = "certs")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +124,9 @@ fn main() -> ExitCode {
         } => explain::explain(&config, method, url, &headers),
         Command::Status { json, watch, admin } => ask::status(admin, json, watch),
         Command::Reload { admin } => ask::reload(admin),
+        Command::Cert {
+            what: Certificate::Dev { names, folder },
+        } => cert::dev(&folder, &names),
         Command::Demo => run::demo(),
     };
     done.unwrap_or_else(|error| {

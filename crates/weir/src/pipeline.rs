@@ -8,7 +8,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemT
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use weir_auth::{Caller, Denied, Via};
+use weir_auth::{Caller, Denied, PeerCertificate, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
 use weir_proxy::{Body, send::Answer};
@@ -86,8 +86,15 @@ async fn exchange(
     let asked = locate(&gateway.plan, &head)?;
     let route = &gateway.plan.routes[asked.route];
     ledger.routed(gateway, asked.route);
+    if !client.is_for(gateway, asked.authority.as_ref().map(Authority::host)) {
+        return Err(Refusal::Misdirected);
+    }
 
-    let caller = identify(&gateway.plan, &asked, &head, SystemTime::now())?;
+    let certificate = client
+        .secured
+        .as_ref()
+        .and_then(|secured| secured.certificate.as_ref());
+    let caller = identify(&gateway.plan, &asked, &head, certificate, SystemTime::now())?;
     ledger.identified(&caller);
 
     admit(gateway, route, client, &caller, &head.headers, ledger)?;
@@ -170,12 +177,13 @@ pub(crate) fn identify(
     plan: &Plan,
     asked: &Asked,
     head: &Parts,
+    certificate: Option<&PeerCertificate>,
     now: SystemTime,
 ) -> Result<Caller, Refusal> {
     let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
         return Ok(Caller::default());
     };
-    let caller = match auth.verifier.identify(&head.headers, now) {
+    let caller = match auth.verifier.identify_with(&head.headers, certificate, now) {
         Ok(caller) => caller,
         Err(Denied::DuplicateCookie) => return Err(Refusal::Denied(Denied::DuplicateCookie)),
         Err(why) => {
@@ -192,8 +200,8 @@ pub(crate) fn identify(
             });
         }
     };
-    // A cookie goes along with whatever another site's page sends; a bearer header does not.
-    if caller.via == Via::Cookie {
+    // A cookie or a certificate goes along with whatever another site's page sends; a bearer header does not.
+    if matches!(caller.via, Via::Cookie | Via::Certificate) {
         let own = asked.authority.as_ref().map(ToString::to_string);
         weir_auth::cross_origin(
             &head.method,

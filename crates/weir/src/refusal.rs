@@ -16,6 +16,8 @@ pub(crate) enum Refusal {
     Authority(AuthorityError),
     /// A path that could mean two things.
     Path(PathError),
+    /// The connection was made for another host, of whose clients another certificate is asked.
+    Misdirected,
     /// CONNECT, TRACE and TRACK: never of use through a gateway.
     Method,
     /// No route, or none that takes the method.
@@ -49,6 +51,7 @@ impl Refusal {
             Self::Authority(_) | Self::Path(_) | Self::Denied(Denied::DuplicateCookie) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
             Self::Denied(Denied::CrossOrigin) | Self::NotAllowed => StatusCode::FORBIDDEN,
@@ -78,6 +81,7 @@ impl Refusal {
         match self {
             Self::Authority(error) => error.reason(),
             Self::Path(error) => error.reason(),
+            Self::Misdirected => "misdirected",
             Self::Method => "method_refused",
             Self::Miss(Miss::NotFound) => "no_route",
             Self::Miss(Miss::Method { .. }) => "method_not_allowed",

@@ -7,11 +7,13 @@ use std::{
 };
 
 use weir_config::{Map, Plan, Process};
-
 use weir_meter::{Meter, log::Format};
 
-use crate::gateway;
-use crate::life::{Running, Source};
+use crate::{
+    gateway,
+    life::{Running, Source},
+    tls::Hosts,
+};
 
 /// `weir run`
 pub(crate) fn run(file: PathBuf) -> anyhow::Result<ExitCode> {
@@ -58,8 +60,19 @@ pub(crate) fn check(file: &Path) -> anyhow::Result<ExitCode> {
     let Some(plan) = load(file)? else {
         return Ok(ExitCode::FAILURE);
     };
+    let meter = Meter::new();
     // As `run` does, so that a folder without the right to write is found here.
-    gateway::open_log(&plan, &Meter::new())?;
+    gateway::open_log(&plan, &meter)?;
+    let mut right = true;
+    for listener in &plan.listeners {
+        if let Err(flaw) = Hosts::build(listener, &[], &meter) {
+            writeln!(io::stderr(), "listen {}: {flaw}", listener.address)?;
+            right = false;
+        }
+    }
+    if !right {
+        return Ok(ExitCode::FAILURE);
+    }
     say(&format!(
         "{}: OK ({} routes, {} upstreams)",
         file.display(),
@@ -88,8 +101,8 @@ pub(crate) fn load(file: &Path) -> io::Result<Option<Plan>> {
 /// Serves until the end. The addresses are printed once every one of them is bound, and `welcome` after them.
 async fn serve(source: Source, plan: Plan, welcome: Option<String>) -> anyhow::Result<ExitCode> {
     let running = Running::start(source, plan).await?;
-    for address in running.addresses() {
-        say(&format!("listening on http://{address}"))?;
+    for (scheme, address) in running.addresses() {
+        say(&format!("listening on {scheme}://{address}"))?;
     }
     if let Some(admin) = running.admin {
         say(&format!("admin on http://{admin}"))?;

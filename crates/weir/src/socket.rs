@@ -15,28 +15,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use weir_proxy::downstream::Downstream;
-
-use crate::patience::Patience;
 
 /// See the module.
-pub(crate) struct Socket {
-    stream: Arc<TcpStream>,
-    downstream: Arc<Downstream>,
-    patience: Arc<Patience>,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Socket(Arc<TcpStream>);
 
 impl Socket {
-    pub(crate) fn new(
-        stream: Arc<TcpStream>,
-        downstream: Arc<Downstream>,
-        patience: Arc<Patience>,
-    ) -> Self {
-        Self {
-            stream,
-            downstream,
-            patience,
-        }
+    pub(crate) fn new(stream: Arc<TcpStream>) -> Self {
+        Self(stream)
     }
 }
 
@@ -47,13 +33,10 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buf.initialize_unfilled()) {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read(buf.initialize_unfilled()) {
                 Ok(read) => {
                     buf.advance(read);
-                    if read > 0 {
-                        self.patience.read();
-                    }
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -70,8 +53,8 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write(buf) {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -84,8 +67,8 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write_vectored(bufs) {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write_vectored(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -96,18 +79,13 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// hyper comes here only when its own buffer is empty: everything said so far is the kernel's.
+    /// What was written is the kernel's already.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.downstream.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A FIN would say that a broken answer is whole; the connection's task resets the socket instead.
-        if self.downstream.wants_reset() {
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(shut_down_writing(&self.stream))
+        Poll::Ready(shut_down_writing(&self.0))
     }
 }
 

@@ -1,0 +1,131 @@
+//! A client's connection as hyper sees it, in clear or by TLS: what passes is told to the connection's clocks and exchanges. And the
+//! same connection as its task watches it beside hyper: when the client leaves, and for a last word that hyper would not say.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use weir_proxy::downstream::Downstream;
+
+use crate::{
+    patience::Patience,
+    socket::{self, Socket},
+    tls::Session,
+};
+
+/// What bytes travel on.
+#[derive(Clone)]
+pub(crate) enum Wire {
+    /// The socket itself.
+    Clear(Socket),
+    /// A TLS session over it.
+    Tls(Session),
+}
+
+/// One call for either kind.
+macro_rules! either {
+    ($wire:expr, $io:ident => $call:expr) => {
+        match $wire {
+            Wire::Clear($io) => $call,
+            Wire::Tls($io) => $call,
+        }
+    };
+}
+
+impl Wire {
+    /// Resolves when the client has left: by FIN or RST, or by TLS's own goodbye.
+    pub(crate) async fn left(&self, stream: &TcpStream, downstream: &Downstream) {
+        match self {
+            Self::Clear(_) => socket::left(stream).await,
+            Self::Tls(session) => tokio::select! {
+                () = socket::left(stream) => {}
+                () = session.left(downstream) => {}
+            },
+        }
+    }
+
+    /// A last word. What cannot be written at once is lost.
+    pub(crate) fn say(&self, stream: &TcpStream, bytes: &[u8]) {
+        match self {
+            // A socket that cannot take it needs no answer.
+            Self::Clear(_) => drop(stream.try_write(bytes)),
+            Self::Tls(session) => session.say(bytes),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Line {
+    wire: Wire,
+    downstream: Arc<Downstream>,
+    patience: Arc<Patience>,
+}
+
+impl Line {
+    pub(crate) fn new(wire: Wire, downstream: Arc<Downstream>, patience: Arc<Patience>) -> Self {
+        Self {
+            wire,
+            downstream,
+            patience,
+        }
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = either!(&mut self.wire, io => Pin::new(io).poll_read(cx, buf));
+        if buf.filled().len() > before {
+            self.patience.read();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper comes here only when its own buffer is empty: once this is done, everything said so far is the kernel's.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(either!(&mut self.wire, io => Pin::new(io).poll_flush(cx)))?;
+        self.downstream.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A FIN or a close_notify would say that a broken answer is whole; the connection's task resets the socket instead.
+        if self.downstream.wants_reset() {
+            return Poll::Ready(Ok(()));
+        }
+        either!(&mut self.wire, io => Pin::new(io).poll_shutdown(cx))
+    }
+}
