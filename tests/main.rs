@@ -7,6 +7,7 @@ mod stage;
 mod cases {
     mod accounts;
     mod answers;
+    mod deployments;
     mod dying;
     mod leaving;
     mod life;

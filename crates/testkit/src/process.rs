@@ -123,10 +123,18 @@ impl Run {
     /// # Panics
     /// When it ends instead of listening.
     pub async fn spawn(self, file: &Path) -> Weir {
+        let file = file.display().to_string();
+        self.running(&["run", "--config", &file]).await
+    }
+
+    /// Runs `weir ARGS`, a command that serves.
+    ///
+    /// # Panics
+    /// When it ends instead of listening.
+    pub async fn running(self, args: &[&str]) -> Weir {
         let mut child = self
             .prepared()
-            .args(["run", "--config"])
-            .arg(file)
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
