@@ -2,20 +2,23 @@
 //! The binary turns a `Plan` into a running gateway; reload makes a new one.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
-use weir_auth::{Login, Verifier};
+use weir_auth::{Cors, Login, Verifier};
 use weir_limit::{Algorithm, KeySource, Quota};
 use weir_meter::log;
-use weir_proxy::settings::{StreamPolicy, Timeouts, Upstream};
-use weir_route::{HostPattern, Rewrite, Table};
+use weir_proxy::{
+    compress::Coding,
+    settings::{StreamPolicy, Timeouts, Upstream},
+};
+use weir_route::{Authority, HostPattern, Rewrite, Table};
 
 /// Everything `weir run` needs to know.
 #[derive(Debug)]
@@ -28,6 +31,10 @@ pub struct Plan {
     pub workers: Option<NonZeroUsize>,
     /// Where clients connect. At least one.
     pub listeners: Vec<Listener>,
+    /// Whose word on a client's address is taken: X-Forwarded-For and its like, and the PROXY protocol. Key `trusted_proxies`, default nobody.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether weir names itself in `Via`, to upstreams and clients. Key `via`, default false.
+    pub via: bool,
     /// The operator's own address. Table `[admin]`; absent: 127.0.0.1:9901; `admin = false`-like switch: `[admin] enabled = false` gives `None`.
     pub admin: Option<Admin>,
     /// The access log. Table `[log]`.
@@ -46,10 +53,22 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Which route serves a request.
     pub table: Table,
+    /// Every host that a route names, in the order of the file: what may stand in a redirect.
+    pub hosts: Vec<HostPattern>,
     /// Model names that may stand in metric labels; others count as `other`. Key `models`.
     pub models: Vec<String>,
     /// What is probably a slip but serves nobody wrongly, each with `file:line:column` and the key's path, in the order of the file.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Whether an address is one of [`Plan::trusted_proxies`].
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 /// One `[[listen]]`.
@@ -59,6 +78,12 @@ pub struct Listener {
     pub address: SocketAddr,
     /// `tls = {…}` or `[[listen.tls]]`; empty: in clear. The first one serves names that no other is for, and clients that name none.
     pub tls: Vec<Tls>,
+    /// Sends everybody elsewhere instead of serving the routes. Key `redirect`.
+    pub redirect: Option<Redirect>,
+    /// Each connection begins with a PROXY protocol header, from a trusted proxy. Key `proxy_protocol`, default false.
+    pub proxy_protocol: bool,
+    /// Headers set on every answer, refusals too; a route's own come on top. Table `headers`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One `[[listen.tls]]`: the certificates of some names, and what is asked of their clients.
@@ -88,6 +113,15 @@ pub struct ClientCertificates {
     pub ca: PathBuf,
     /// Whether a client without one is turned away in the handshake. Default true.
     pub required: bool,
+}
+
+/// `redirect = "https"` or `{ to = "https", status = 308 | 301, host = "name" }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// 308, which keeps method and body, or 301.
+    pub status: StatusCode,
+    /// Where to, with the port if it is not 443; `None`: the host that was asked for, if it is one of [`Plan::hosts`].
+    pub host: Option<Authority>,
 }
 
 /// `[admin]`
@@ -130,6 +164,12 @@ pub struct Client {
     pub keep_alive: Duration,
     /// The longest gap between two pieces of a request body. Key `body_idle`, default 60 s.
     pub body_idle: Duration,
+    /// How long a client may take nothing of an answer that waits for it. Key `write_stall`, default 120 s.
+    pub write_stall: Duration,
+    /// Connections open at the same time. Key `max_connections`; `None`: as many as leave each its upstream's descriptor.
+    pub max_connections: Option<NonZeroU32>,
+    /// The same, of one address (IPv6: one /64 network); trusted proxies are not counted. Key `max_connections_per_address`.
+    pub max_connections_per_address: Option<NonZeroU32>,
 }
 
 /// `[auth.NAME]`
@@ -182,6 +222,10 @@ pub struct Route {
     pub max_body: u64,
     /// Whether exchanges stand in the access log. Key `log`, default true.
     pub log: bool,
+    /// Whose pages may read its answers; it answers their preflights. Key `cors`: the name of a `[cors]` table, or a table.
+    pub cors: Option<Arc<Cors>>,
+    /// How answers that are no streams may be compressed, best first; empty: not at all. Key `compress`.
+    pub compress: Vec<Coding>,
     /// Headers set on every answer of this route, refusals too. Table `headers = { "X-Frame-Options" = "DENY" }`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

@@ -2,16 +2,19 @@
 
 mod action;
 mod auth;
+mod cors;
 mod general;
 mod limit;
+mod listen;
 mod route;
 mod tls;
 mod together;
 mod upstream;
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use toml::{Spanned, de::DeTable};
+use weir_auth::Cors;
 use weir_proxy::settings::Upstream;
 
 use crate::{
@@ -32,6 +35,9 @@ struct Known<'k> {
     limit_names: &'k Names,
     limits: &'k [Option<Limit>],
     limits_used: RefCell<BTreeSet<usize>>,
+    cors_names: &'k Names,
+    cors: &'k [Option<Arc<Cors>>],
+    cors_used: RefCell<BTreeSet<usize>>,
     max_body: u64,
 }
 
@@ -45,7 +51,12 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .and_then(|node| node.size())
         .unwrap_or(10_000_000);
     let models = general::models(&root);
-    let listeners = general::listeners(&root);
+    let trusted_proxies = root
+        .get("trusted_proxies")
+        .map(|node| general::networks(&node))
+        .unwrap_or_default();
+    let via = root.get("via").and_then(|node| node.boolean());
+    let listeners = general::listeners(&root, !trusted_proxies.is_empty());
     let admin = general::admin(&root, &listeners);
     let log = general::log(&root);
     let drain = general::drain(&root);
@@ -68,6 +79,12 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .map(|(name, node)| limit::limit(name, node))
         .collect();
 
+    let (cors_names, cors_nodes) = named(&root, "cors", "a [cors.NAME]");
+    let cors: Vec<_> = cors_nodes
+        .iter()
+        .map(|node| cors::cors(node).map(Arc::new))
+        .collect();
+
     let known = Known {
         upstream_names: &upstream_names,
         upstreams: &upstreams,
@@ -78,6 +95,9 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         limit_names: &limit_names,
         limits: &limits,
         limits_used: RefCell::default(),
+        cors_names: &cors_names,
+        cors: &cors,
+        cors_used: RefCell::default(),
         max_body,
     };
     let routes = root.need("route", "no [[route]] table says what to do with a request");
@@ -88,13 +108,24 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .iter()
         .filter_map(|node| route::route(node, &known))
         .collect();
+    let hosts: Vec<_> = routes
+        .iter()
+        .filter_map(|read| read.rule.as_ref())
+        .flat_map(|rule| rule.host.iter().cloned())
+        .collect();
+    if source.is_right() {
+        listen::nameless_redirects(&root, &hosts);
+    }
     root.finish();
 
     let table = together::table(&routes);
     if let Some(table) = &table {
         together::logins(table, &auth, &routes);
     }
-    together::unused(&known, [&upstream_nodes, &auth_nodes, &limit_nodes]);
+    together::unused(
+        &known,
+        [&upstream_nodes, &auth_nodes, &limit_nodes, &cors_nodes],
+    );
     if !source.is_right() {
         return None;
     }
@@ -103,6 +134,8 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         service,
         workers,
         listeners,
+        trusted_proxies,
+        via: via.unwrap_or(false),
         admin,
         log,
         drain,
@@ -112,6 +145,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         limits: limits.into_iter().flatten().collect(),
         routes: routes.into_iter().filter_map(|read| read.route).collect(),
         table: table?,
+        hosts,
         models,
         warnings: source.take_warnings(),
     })

@@ -107,6 +107,8 @@ fn shown(plan: &Plan) -> String {
         plan.listeners, plan.admin, plan.log, plan.drain, plan.client
     )
     .unwrap();
+    writeln!(out, "trusted {:?}, via {}", plan.trusted_proxies, plan.via).unwrap();
+    writeln!(out, "hosts {:?}", plan.hosts).unwrap();
     writeln!(out, "models {:?}", plan.models).unwrap();
     for upstream in &plan.upstreams {
         writeln!(out, "{upstream:#?}").unwrap();
@@ -132,6 +134,12 @@ fn shown(plan: &Plan) -> String {
         )
         .unwrap();
         writeln!(out, "    headers {:?}", route.headers).unwrap();
+        writeln!(
+            out,
+            "    compress {:?}, cors {:?}",
+            route.compress, route.cors
+        )
+        .unwrap();
         writeln!(out, "    {}", action(route)).unwrap();
     }
     for warning in &plan.warnings {
@@ -278,6 +286,8 @@ fn every_key_is_documented() {
         "X-Frame-Options",
         "Cache-Control",
         "X-Key",
+        "Strict-Transport-Security",
+        "app",
     ];
     for key in keys.iter().filter(|key| !named.contains(&key.as_str())) {
         let written = [

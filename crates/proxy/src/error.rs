@@ -22,6 +22,9 @@ pub enum BodyError {
     /// A file could not be read to its end.
     #[error("a file could not be read to its end")]
     File(#[source] std::io::Error),
+    /// An answer could not be compressed to its end, because what it is made of broke off.
+    #[error("the compressed answer broke off")]
+    Encoded(#[source] std::io::Error),
     /// weir ended the answer; the outcome says why.
     #[error("the answer was ended: {}", .0.as_str())]
     Ended(Outcome),
@@ -76,7 +79,12 @@ impl BodyFault {
                 Some(BodyError::TooLarge) => return Some(Self::TooLarge),
                 Some(BodyError::ClientStalled) => return Some(Self::Stalled),
                 Some(BodyError::Client(_)) => return Some(Self::Broken),
-                Some(BodyError::Upstream(_) | BodyError::File(_) | BodyError::Ended(_)) => {
+                Some(
+                    BodyError::Upstream(_)
+                    | BodyError::File(_)
+                    | BodyError::Encoded(_)
+                    | BodyError::Ended(_),
+                ) => {
                     return None;
                 }
                 None => cause = error.source(),

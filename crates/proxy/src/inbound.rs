@@ -64,14 +64,7 @@ pub fn inbound(headers: &mut HeaderMap, stream: bool) {
     headers.remove(ACCEL_BUFFERING);
     if stream {
         headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        let said = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
-            value
-                .as_bytes()
-                .to_ascii_lowercase()
-                .windows(12)
-                .any(|word| word == b"no-transform")
-        });
-        if !said {
+        if !says_no_transform(headers) {
             headers.append(
                 header::CACHE_CONTROL,
                 HeaderValue::from_static("no-transform"),
@@ -80,15 +73,26 @@ pub fn inbound(headers: &mut HeaderMap, stream: bool) {
     }
 }
 
+/// Whether Cache-Control asks proxies to keep their hands off.
+pub(crate) fn says_no_transform(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+        value
+            .as_bytes()
+            .to_ascii_lowercase()
+            .windows(12)
+            .any(|word| word == b"no-transform")
+    })
+}
+
 /// The media type without parameters, as sent (compared without regard to case).
-fn essence(headers: &HeaderMap) -> &str {
+pub(crate) fn essence(headers: &HeaderMap) -> &str {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .map_or("", |value| value.split(';').next().unwrap_or("").trim())
 }
 
-fn is_stream_type(essence: &str) -> bool {
+pub(crate) fn is_stream_type(essence: &str) -> bool {
     const TYPES: [&str; 6] = [
         "text/event-stream",
         "multipart/mixed",
@@ -104,7 +108,7 @@ fn is_stream_type(essence: &str) -> bool {
 }
 
 /// Whether the bytes are the text itself. `none` is not a coding, but servers in the field send it.
-fn is_plain(headers: &HeaderMap) -> bool {
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::CONTENT_ENCODING)
         .iter()

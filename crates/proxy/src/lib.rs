@@ -3,17 +3,21 @@
 //! In: a request decided upon (route, caller, admission are others' business). Out: an answer whose body keeps the stream's promises and
 //! reports once what happened, to an [`summary::Observer`]; counting and logging are others' business too.
 
+pub mod compress;
 pub mod downstream;
 pub mod error;
+pub mod forwarded;
 pub mod health;
 pub mod inbound;
 pub mod outbound;
 pub mod pool;
+pub mod proxy_protocol;
 pub mod send;
 pub mod settings;
 pub mod summary;
 pub mod tls;
 pub mod upstream;
+pub mod via;
 
 mod account;
 mod clocks;

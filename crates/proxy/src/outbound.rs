@@ -2,16 +2,14 @@
 //! Order is policy: hop-by-hop headers first, then everything a client may not claim, weir's own words last, so that nothing a client
 //! wrote (`Connection: X-Forwarded-For`, an underscore twin) can take them away again.
 
-use std::net::IpAddr;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use crate::{
+    forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REAL_IP, Sender},
+    hop::HopByHop,
+    via::add_via,
+};
 
-use crate::hop::HopByHop;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Headers about the client's connection: weir knows them first-hand, so a client's copies never pass.
@@ -33,12 +31,14 @@ const ABOUT_THE_CLIENT: [HeaderName; 11] = [
 pub struct Outbound<'a> {
     /// What the client sent.
     pub headers: &'a HeaderMap,
-    /// The authority it asked for, as the upstream shall see it.
+    /// The `Host` that the upstream shall see.
     pub host: HeaderValue,
-    /// Where it connected from.
-    pub client: IpAddr,
-    /// `http` or `https`, as the client connected.
-    pub scheme: &'static str,
+    /// The authority that the client asked for.
+    pub asked: HeaderValue,
+    /// Who sent it, and through which proxies.
+    pub sender: &'a Sender,
+    /// The version it came in, where weir is to name itself in `Via`.
+    pub via: Option<Version>,
     /// Who it is, as headers; written last.
     pub identity: &'a [(HeaderName, HeaderValue)],
     /// weir's own span, so that the upstream's becomes its child.
@@ -58,12 +58,10 @@ impl Outbound<'_> {
                 out.append(name, value.clone());
             }
         }
-        let client = self.client.to_canonical().to_string();
-        let client = HeaderValue::from_str(&client).expect("an address is visible ASCII");
-        out.insert(FORWARDED_FOR, client.clone());
-        out.insert(REAL_IP, client);
-        out.insert(FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
-        out.insert(FORWARDED_HOST, self.host.clone());
+        self.sender.write(&mut out, &self.asked);
+        if let Some(version) = self.via {
+            add_via(&mut out, version);
+        }
         out.insert(TRACEPARENT, self.traceparent.clone());
         for (name, value) in self.identity {
             out.insert(name, value.clone());
@@ -98,8 +96,9 @@ mod tests {
         Outbound {
             headers: &map,
             host: HeaderValue::from_static("a.test"),
-            client: "192.0.2.7".parse().unwrap(),
-            scheme: "http",
+            asked: HeaderValue::from_static("asked.test"),
+            sender: &Sender::direct("192.0.2.7".parse().unwrap(), false),
+            via: None,
             identity: &[(
                 HeaderName::from_static("x-weir-user"),
                 HeaderValue::from_static("ana"),
@@ -134,7 +133,7 @@ mod tests {
         assert_eq!(one("x-forwarded-for"), ["192.0.2.7"]);
         assert_eq!(one("x-real-ip"), ["192.0.2.7"]);
         assert_eq!(one("x-forwarded-proto"), ["http"]);
-        assert_eq!(one("x-forwarded-host"), ["a.test"]);
+        assert_eq!(one("x-forwarded-host"), ["asked.test"]);
         assert_eq!(one("x-weir-user"), ["ana"]);
         assert_eq!(one("traceparent"), ["00-1-2-01"]);
         for gone in [

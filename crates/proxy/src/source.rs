@@ -29,6 +29,8 @@ pub(crate) enum Source {
     Full(Bytes),
     /// A file, from tower-http.
     File(UnsyncBoxBody<Bytes, std::io::Error>),
+    /// Any of these, compressed on its way.
+    Encoded(UnsyncBoxBody<Bytes, std::io::Error>),
     /// An upstream's answer, with the connection it comes from.
     Upstream(Incoming, Lease),
     /// A client's request.
@@ -130,6 +132,7 @@ impl Source {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
+            Self::Encoded(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Encoded),
             Self::Upstream(body, _) => Pin::new(body).poll_frame(cx).map_err(BodyError::Upstream),
             Self::Request(request) => request.poll(cx),
         }
@@ -140,7 +143,7 @@ impl Source {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::File(body) => body.is_end_stream(),
+            Self::File(body) | Self::Encoded(body) => body.is_end_stream(),
             Self::Upstream(body, _) => body.is_end_stream(),
             Self::Request(request) => request.incoming.is_end_stream(),
         }
@@ -150,7 +153,7 @@ impl Source {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::File(body) => body.size_hint(),
+            Self::File(body) | Self::Encoded(body) => body.size_hint(),
             Self::Upstream(body, _) => body.size_hint(),
             Self::Request(request) => request.incoming.size_hint(),
         }

@@ -24,6 +24,7 @@ use weir_llm::Media;
 use crate::{
     account::Account,
     clocks::{Clocks, Expired},
+    compress::{self, Coding},
     downstream::{Downstream, Waiting},
     drain,
     error::BodyError,
@@ -169,6 +170,22 @@ impl Body {
         }
     }
 
+    /// The same, compressed on its way. Inside the watch, so that its accounts and clocks see what the client gets.
+    pub fn encoded(mut self, coding: Coding) -> Self {
+        if self.source.is_end() {
+            return self;
+        }
+        let inner = Self {
+            source: std::mem::replace(&mut self.source, Source::Empty),
+            watch: None,
+        };
+        self.source = Source::Encoded(compress::encode(inner, coding));
+        if let Some(watch) = &mut self.watch {
+            watch.left = None;
+        }
+        self
+    }
+
     fn source_only(mut self) -> Source {
         std::mem::replace(&mut self.source, Source::Empty)
     }
@@ -270,7 +287,14 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self { source, watch } = &mut *self;
         let Some(watch) = watch else {
-            return source.poll(cx);
+            let polled = source.poll(cx);
+            // Inside an encoder: nobody else sees that the upstream is done with its connection.
+            let ended = matches!(polled, Poll::Ready(None))
+                || matches!(polled, Poll::Ready(Some(Ok(_)))) && source.is_end();
+            if ended && let Source::Upstream(_, lease) = std::mem::replace(source, Source::Empty) {
+                lease.release();
+            }
+            return polled;
         };
         if matches!(watch.state, State::Flowing) {
             match Self::poll_flowing(source, watch, cx) {

@@ -3,12 +3,15 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc};
 
+use http::HeaderMap;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
-use weir_proxy::downstream::Downstream;
+use weir_config::plan::Listener;
+use weir_proxy::{downstream::Downstream, forwarded::Sender};
 
 use crate::{
+    entry,
     gateway::Gateway,
     ledger,
     life::Stage,
@@ -26,7 +29,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// What the exchanges of a connection need to know of it.
 pub(crate) struct Client {
-    /// Where it connected from.
+    /// Where it connected from; by the PROXY protocol's word, where that is spoken.
     pub(crate) peer: SocketAddr,
     /// What hyper does not tell of it.
     pub(crate) downstream: Arc<Downstream>,
@@ -39,6 +42,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Who sent a request with these headers.
+    pub(crate) fn sender(&self, gateway: &Gateway, headers: &HeaderMap) -> Sender {
+        let https = self.scheme() == "https";
+        Sender::find(self.peer.ip(), https, headers, |address| {
+            gateway.plan.trusts(address)
+        })
+    }
+
+    /// The table of the listener it came in by; `None` after a reload that took it away.
+    pub(crate) fn listener<'g>(&self, gateway: &'g Gateway) -> Option<&'g Listener> {
+        self.listener.of(&gateway.plan.listeners)
+    }
+
     /// What the whole process shares.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
@@ -73,7 +89,7 @@ impl Client {
 
 /// Serves a connection to its end. Dropping the future ends every exchange on it: cancellation is Drop.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     listener: listen::Id,
     shared: Arc<Shared>,
@@ -84,13 +100,26 @@ pub(crate) async fn serve(
         return;
     }
     let mut stage = shared.stage.subscribe();
-    let settings = shared.gateway.load().plan.client;
+    let gateway = shared.gateway.load_full();
+    let table = listener.of(&gateway.plan.listeners);
+    let entered = tokio::select! {
+        entered = entry::enter(&mut stream, peer, table, &gateway.plan, &shared) => entered,
+        // It has said nothing yet that could be lost.
+        _ = stage.wait_for(|stage| *stage == Stage::Cutting) => return,
+    };
+    let entered = match entered {
+        Ok(entered) => entered,
+        Err(reason) => return shared.meter.connection_error(reason),
+    };
+    let peer = entered.peer;
+    let settings = gateway.plan.client;
+    drop(gateway);
     let stream = Arc::new(stream);
     let Some((wire, secured)) = open(&stream, peer, listener, &shared, &mut stage).await else {
         return;
     };
     let downstream = Arc::new(Downstream::default());
-    let patience = Patience::new(settings.head, settings.keep_alive);
+    let patience = Patience::new(settings.head, settings.keep_alive, settings.write_stall);
     let client = Arc::new(Client {
         peer,
         downstream: Arc::clone(&downstream),
@@ -125,6 +154,11 @@ pub(crate) async fn serve(
                     ledger::overdue(&shared, peer);
                     // hyper has nothing in flight and would say nothing.
                     wire.say(&stream, b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                }
+                if overdue == Overdue::Write {
+                    shared.meter.connection_error("write_stalled");
+                    // What waits to be taken would keep the kernel busy long after.
+                    let _ = stream.set_zero_linger();
                 }
                 break;
             }

@@ -9,11 +9,13 @@ use weir_auth::{Caller, identity};
 use weir_proxy::{
     Body,
     downstream::Waiting,
+    forwarded::Sender,
     inbound::{self, Kind},
     outbound::Outbound,
     send::{self, Answer, Outgoing},
     settings::{StreamPolicy, Timeouts},
     upstream::UpstreamState,
+    via::add_via,
 };
 use weir_route::Rewrite;
 
@@ -32,6 +34,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) stream: &'a StreamPolicy,
     pub(crate) timeout: &'a Timeouts,
     pub(crate) client: &'a Client,
+    pub(crate) sender: &'a Sender,
     pub(crate) caller: &'a Caller,
     pub(crate) asked: &'a Asked,
 }
@@ -59,7 +62,7 @@ impl Forward<'_> {
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
         let outgoing = Outgoing {
             target: self.target(&head)?,
-            headers: self.headers(&head, ledger)?,
+            headers: self.headers(gateway, &head, ledger)?,
             method: head.method.clone(),
             body,
             upload,
@@ -73,6 +76,9 @@ impl Forward<'_> {
         ledger.answered_by(answer.lease.server());
         let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
         inbound::inbound(&mut answer.head.headers, kind.stream);
+        if gateway.plan.via {
+            add_via(&mut answer.head.headers, answer.head.version);
+        }
         // What hyper's client left there (an odd reason phrase) is of the upstream's hop, and so is its version: an HTTP/1.0 server's would
         // take the chunks away from the client, and with them the only way to say that the answer broke.
         answer.head.extensions.clear();
@@ -86,13 +92,22 @@ impl Forward<'_> {
         })
     }
 
-    fn headers(&self, head: &Parts, ledger: &Ledger) -> Result<http::HeaderMap, Refusal> {
+    fn headers(
+        &self,
+        gateway: &Gateway,
+        head: &Parts,
+        ledger: &Ledger,
+    ) -> Result<http::HeaderMap, Refusal> {
         let identity = identity::headers(self.caller);
         let outbound = Outbound {
             headers: &head.headers,
-            host: self.host()?,
-            client: self.client.peer.ip(),
-            scheme: self.client.scheme(),
+            host: match &self.upstream.settings().host {
+                Some(host) => host.clone(),
+                None => self.asked_host()?,
+            },
+            asked: self.asked_host()?,
+            sender: self.sender,
+            via: gateway.plan.via.then_some(head.version),
             identity: &identity,
             traceparent: ledger.traceparent(),
             reserved: &|name| identity::is_reserved(name, &[] as &[&str]),
@@ -100,12 +115,9 @@ impl Forward<'_> {
         Ok(outbound.headers())
     }
 
-    /// The configured name, or the client's. HTTP/1.0 may come without one: then the server's own is the best there is.
-    fn host(&self) -> Result<HeaderValue, Refusal> {
+    /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.
+    fn asked_host(&self) -> Result<HeaderValue, Refusal> {
         let settings = self.upstream.settings();
-        if let Some(host) = &settings.host {
-            return Ok(host.clone());
-        }
         let host = match &self.asked.authority {
             Some(authority) => authority.to_string(),
             None => settings.servers[0].to_string(),

@@ -18,7 +18,9 @@ use weir_meter::{
 };
 use weir_proxy::{
     Exchange, Upload,
+    compress::{Coding, Wish},
     downstream::Downstream,
+    forwarded::Sender,
     summary::{Observer, Outcome, StreamSummary, Summary},
 };
 
@@ -44,6 +46,11 @@ struct Facts {
     path: String,
     version: Version,
     user_agent: Option<HeaderValue>,
+    /// The headers of the listener, for every answer; the route's come on top.
+    listener: Vec<(HeaderName, HeaderValue)>,
+    https: bool,
+    origin: Option<HeaderValue>,
+    wish: Option<Wish>,
     trace: TraceContext,
     caller: Caller,
     told: Vec<(HeaderName, HeaderValue)>,
@@ -60,18 +67,28 @@ struct Facts {
 
 impl Ledger {
     /// With the request's head in hand.
-    pub(crate) fn open<B>(gateway: &Arc<Gateway>, client: &Client, request: &Request<B>) -> Self {
+    pub(crate) fn open<B>(
+        gateway: &Arc<Gateway>,
+        client: &Client,
+        sender: &Sender,
+        request: &Request<B>,
+    ) -> Self {
+        let listener = client.listener(gateway);
         let facts = Facts {
             gateway: Arc::clone(gateway),
             series: Arc::clone(&gateway.unrouted),
             route: None,
             started: Instant::now(),
             downstream: Arc::clone(&client.downstream),
-            client: client.peer.ip().to_canonical(),
+            client: sender.address,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             version: request.version(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
+            listener: listener.map_or_else(Vec::new, |listener| listener.headers.clone()),
+            https: sender.https,
+            origin: request.headers().get(header::ORIGIN).cloned(),
+            wish: None,
             trace: TraceContext::from_headers(request.headers()),
             caller: Caller::default(),
             told: Vec::new(),
@@ -93,6 +110,11 @@ impl Ledger {
     pub(crate) fn routed(&mut self, gateway: &Gateway, route: usize) {
         self.facts.route = Some(route);
         self.facts.series = Arc::clone(&gateway.series[route]);
+    }
+
+    /// How the client would have the answer compressed, where its route compresses.
+    pub(crate) fn wishes(&mut self, wish: Option<Wish>) {
+        self.facts.wish = wish;
     }
 
     /// The caller is known.
@@ -138,20 +160,36 @@ impl Ledger {
         self.facts.series.refused(refusal.reason());
     }
 
-    /// The answer's head is about to go out: what is told on every answer of the route is added to it.
-    pub(crate) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap, stream: bool) {
+    /// The answer's head is about to go out: what is told on every answer of the listener and the route is added to it. Says how the body
+    /// is to be compressed; `length`: what is known of its own.
+    pub(crate) fn answered(
+        &mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        stream: bool,
+        length: Option<u64>,
+    ) -> Option<Coding> {
         let facts = &mut *self.facts;
         facts.status = status.as_u16();
+        // Set, not added: an upstream's own copy must not double what the operator asked for.
+        headers.extend(facts.listener.drain(..));
+        if let Some(route) = facts.route.map(|route| &facts.gateway.plan.routes[route]) {
+            headers.extend(route.headers.iter().cloned());
+            if let Some(cors) = &route.cors {
+                cors.answer(facts.origin.as_ref(), headers);
+            }
+        }
         for (name, value) in facts.told.drain(..) {
             headers.append(name, value);
         }
-        if let Some(route) = facts.route {
-            // Set, not added: an upstream's own copy must not double what the operator asked for.
-            headers.extend(facts.gateway.plan.routes[route].headers.iter().cloned());
+        if !facts.https {
+            // RFC 6797 section 7.2: in clear, anybody could have written it.
+            headers.remove(header::STRICT_TRANSPORT_SECURITY);
         }
         if stream {
             facts.open_stream = Some(facts.series.stream_opened());
         }
+        facts.wish.take()?.apply(status, headers, stream, length)
     }
 
     /// Hands the record to the body, which closes it.

@@ -16,6 +16,8 @@ use weir_proxy::{health, upstream::UpstreamState};
 
 use crate::{
     admin::{Admin, Order},
+    crowd::Crowd,
+    descriptors,
     gateway::Gateway,
     listen::{self, Id, Listening},
     rt::Workers,
@@ -95,6 +97,7 @@ impl Running {
             meter,
             started: std::time::Instant::now(),
             workers: count,
+            crowd: Crowd::new(descriptors::raise()),
         });
         let bound = listeners
             .into_iter()

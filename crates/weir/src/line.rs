@@ -99,7 +99,9 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf))
+        let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf));
+        self.patience.wrote(wrote.is_ready());
+        wrote
     }
 
     fn poll_write_vectored(
@@ -107,7 +109,9 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs))
+        let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs));
+        self.patience.wrote(wrote.is_ready());
+        wrote
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -116,7 +120,9 @@ impl AsyncWrite for Line {
 
     /// hyper comes here only when its own buffer is empty: once this is done, everything said so far is the kernel's.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(either!(&mut self.wire, io => Pin::new(io).poll_flush(cx)))?;
+        let flushed = either!(&mut self.wire, io => Pin::new(io).poll_flush(cx));
+        self.patience.wrote(flushed.is_ready());
+        ready!(flushed)?;
         self.downstream.flushed();
         Poll::Ready(Ok(()))
     }

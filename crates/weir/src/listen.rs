@@ -26,6 +26,14 @@ pub(crate) struct Id {
 }
 
 impl Id {
+    /// Its table in a plan, if it is there.
+    pub(crate) fn of(self, listeners: &[Listener]) -> Option<&Listener> {
+        listeners
+            .iter()
+            .filter(|listener| listener.address == self.address)
+            .nth(self.nth)
+    }
+
     /// Of each listener of a plan.
     pub(crate) fn all(listeners: &[Listener]) -> Vec<Self> {
         let before = |index: usize, address| {

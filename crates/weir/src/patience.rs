@@ -18,6 +18,8 @@ pub(crate) enum Overdue {
     Head,
     /// Nothing came: closed without a word, as every HTTP client expects.
     KeepAlive,
+    /// An answer waits and the client takes nothing of it.
+    Write,
 }
 
 /// See the module.
@@ -25,6 +27,11 @@ pub(crate) enum Overdue {
 pub(crate) struct Patience {
     head: Duration,
     keep_alive: Duration,
+    write_stall: Duration,
+    /// Since when the socket takes nothing.
+    stalled: Mutex<Option<Instant>>,
+    /// The same, asked on every write, so outside the lock.
+    is_stalled: AtomicBool,
     /// Bytes came since the last exchange ended. Asked on every read, so outside the lock.
     begun: AtomicBool,
     phase: Mutex<Phase>,
@@ -41,10 +48,13 @@ enum Phase {
 
 impl Patience {
     /// A new connection has the head's time to say its first byte, not the keep-alive time: it came to ask.
-    pub(crate) fn new(head: Duration, keep_alive: Duration) -> Arc<Self> {
+    pub(crate) fn new(head: Duration, keep_alive: Duration, write_stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             head,
             keep_alive,
+            write_stall,
+            stalled: Mutex::new(None),
+            is_stalled: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             phase: Mutex::new(Phase::Fresh(Instant::now())),
         })
@@ -54,6 +64,14 @@ impl Patience {
     pub(crate) fn read(&self) {
         if !self.begun.swap(true, Relaxed) {
             self.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    /// The socket was offered bytes, and took some or none.
+    pub(crate) fn wrote(&self, took: bool) {
+        if self.is_stalled.load(Relaxed) == took {
+            self.is_stalled.store(!took, Relaxed);
+            *lock(&self.stalled) = (!took).then(Instant::now);
         }
     }
 
@@ -68,11 +86,9 @@ impl Patience {
     pub(crate) async fn overdue(&self) -> Overdue {
         loop {
             let now = Instant::now();
-            let (at, overdue) = match *self
-                .phase
-                .lock()
-                .expect("nothing panics while it holds the lock")
-            {
+            let stalled = *lock(&self.stalled);
+            let (at, overdue) = match *lock(&self.phase) {
+                _ if let Some(since) = stalled => (since + self.write_stall, Overdue::Write),
                 Phase::Head(since) => (since + self.head, Overdue::Head),
                 Phase::Fresh(since) => (since + self.head, Overdue::KeepAlive),
                 Phase::Silent(since) => (since + self.keep_alive, Overdue::KeepAlive),
@@ -81,6 +97,7 @@ impl Patience {
                     now + self
                         .head
                         .min(self.keep_alive)
+                        .min(self.write_stall)
                         .max(Duration::from_millis(10)),
                     Overdue::KeepAlive,
                 ),
@@ -93,11 +110,14 @@ impl Patience {
     }
 
     fn set(&self, phase: Phase) {
-        *self
-            .phase
-            .lock()
-            .expect("nothing panics while it holds the lock") = phase;
+        *lock(&self.phase) = phase;
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .expect("nothing panics while it holds the lock")
 }
 
 /// While it lives, an exchange runs on the connection.
@@ -119,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_has_its_time_and_silence_has_another() {
-        let patience = Patience::new(10 * SECOND, 75 * SECOND);
+        let patience = Patience::new(10 * SECOND, 75 * SECOND, 60 * SECOND);
         let began = Instant::now();
         assert_eq!(
             patience.overdue().await,
@@ -142,7 +162,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_exchange_stops_the_clocks_however_long_it_takes() {
-        let patience = Patience::new(10 * SECOND, 75 * SECOND);
+        let patience = Patience::new(10 * SECOND, 75 * SECOND, 60 * SECOND);
         let busy = patience.busy();
         tokio::select! {
             _ = patience.overdue() => panic!("an exchange runs"),
@@ -152,5 +172,19 @@ mod tests {
         let began = Instant::now();
         assert_eq!(patience.overdue().await, Overdue::KeepAlive);
         assert!(began.elapsed() >= 75 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_has_a_clock_also_within_an_exchange() {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND, 20 * SECOND);
+        let _busy = patience.busy();
+        let began = Instant::now();
+        patience.wrote(false);
+        tokio::time::sleep(15 * SECOND).await;
+        patience.wrote(true);
+        tokio::time::sleep(SECOND).await;
+        patience.wrote(false);
+        assert_eq!(patience.overdue().await, Overdue::Write);
+        assert_eq!(began.elapsed().as_secs(), 36);
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use weir_auth::{Caller, Denied, PeerCertificate, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
-use weir_proxy::{Body, send::Answer};
+use weir_proxy::{Body, compress::Wish, forwarded::Sender, send::Answer};
 use weir_route::{Authority, NormalPath};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     forward::{Forward, Passed},
     gateway::Gateway,
     ledger::Ledger,
-    pages,
+    pages, redirect,
     refusal::Refusal,
 };
 
@@ -30,10 +30,11 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let gateway = client.gateway();
-    let mut ledger = Ledger::open(&gateway, &client, &request);
+    let sender = client.sender(&gateway, request.headers());
+    let mut ledger = Ledger::open(&gateway, &client, &sender, &request);
     let head_only = request.method() == Method::HEAD;
     // A panic in one exchange costs that exchange a 500 and nothing else.
-    let answered = AssertUnwindSafe(exchange(&gateway, &client, request, &mut ledger))
+    let answered = AssertUnwindSafe(exchange(&gateway, &client, &sender, request, &mut ledger))
         .catch_unwind()
         .await;
     Ok(match answered.unwrap_or(Err(Refusal::Internal)) {
@@ -50,8 +51,9 @@ pub(crate) async fn handle(
                 policy,
                 waiting,
             } = *passed;
-            ledger.answered(head.status, &mut head.headers, kind.stream);
-            let body = Body::upstream(
+            let length = http_body::Body::size_hint(&body).exact();
+            let coding = ledger.answered(head.status, &mut head.headers, kind.stream, length);
+            let mut body = Body::upstream(
                 body,
                 lease,
                 kind,
@@ -60,6 +62,9 @@ pub(crate) async fn handle(
                 policy,
                 waiting,
             );
+            if let Some(coding) = coding {
+                body = body.encoded(coding);
+            }
             Response::from_parts(head, body)
         }
         Ok(Answered::Own(response)) => watch_own(response, ledger, head_only),
@@ -79,15 +84,24 @@ enum Answered {
 async fn exchange(
     gateway: &Gateway,
     client: &Client,
+    sender: &Sender,
     request: Request<Incoming>,
     ledger: &mut Ledger,
 ) -> Result<Answered, Refusal> {
     let (head, body) = request.into_parts();
+    if let Some(elsewhere) = client.listener(gateway).and_then(|at| at.redirect.as_ref()) {
+        return redirect::redirect(&gateway.plan, elsewhere, &head).map(Answered::Own);
+    }
     let asked = locate(&gateway.plan, &head)?;
     let route = &gateway.plan.routes[asked.route];
     ledger.routed(gateway, asked.route);
     if !client.is_for(gateway, asked.authority.as_ref().map(Authority::host)) {
         return Err(Refusal::Misdirected);
+    }
+    ledger.wishes(Wish::of(&route.compress, &head.headers));
+    // Before who is asking: a browser asks without credentials whether it may send them.
+    if asked.preflight {
+        return preflight(route, &head.headers, ledger).map(Answered::Own);
     }
 
     let certificate = client
@@ -97,14 +111,14 @@ async fn exchange(
     let caller = identify(&gateway.plan, &asked, &head, certificate, SystemTime::now())?;
     ledger.identified(&caller);
 
-    admit(gateway, route, client, &caller, &head.headers, ledger)?;
+    admit(gateway, route, sender, &caller, &head.headers, ledger)?;
     if declared_length(&head.headers) > Some(route.max_body) {
         return Err(Refusal::TooLarge);
     }
 
     match &route.action {
         Action::Serve { page, allow } => {
-            pages::serve(*page, allow, client.shared(), client.peer.ip(), &head).map(Answered::Own)
+            pages::serve(*page, allow, client.shared(), sender.address, &head).map(Answered::Own)
         }
         Action::Files {
             rewrite,
@@ -135,6 +149,7 @@ async fn exchange(
                 stream,
                 timeout,
                 client,
+                sender,
                 caller: &caller,
                 asked: &asked,
             };
@@ -153,6 +168,8 @@ pub(crate) struct Asked {
     pub(crate) path: NormalPath,
     /// Index into [`Plan::routes`].
     pub(crate) route: usize,
+    /// A browser asks what another site's page may send here, and the route is to say.
+    pub(crate) preflight: bool,
 }
 
 /// Which route serves it.
@@ -162,14 +179,34 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
         return Err(Refusal::Method);
     }
     let path = NormalPath::parse(head.uri.path())?;
-    let route = plan
-        .table
-        .find(authority.as_ref().map(Authority::host), &head.method, &path)?;
+    let host = authority.as_ref().map(Authority::host);
+    // A preflight concerns the route of the request it asks about. One without `cors` leaves the question to the upstream.
+    let crossing = weir_auth::cors::preflight(&head.method, &head.headers)
+        .and_then(|wanted| plan.table.find(host, &wanted, &path).ok())
+        .filter(|route| plan.routes[*route].cors.is_some());
+    let route = match crossing {
+        Some(route) => route,
+        None => plan.table.find(host, &head.method, &path)?,
+    };
     Ok(Asked {
         authority,
         path,
         route,
+        preflight: crossing.is_some(),
     })
+}
+
+/// What another site's page may send, in words for its browser.
+fn preflight(
+    route: &Route,
+    headers: &HeaderMap,
+    ledger: &mut Ledger,
+) -> Result<Response<Body>, Refusal> {
+    let told = route.cors.as_ref().and_then(|cors| cors.preflight(headers));
+    ledger.tells(told.ok_or(Refusal::Cors)?);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
 }
 
 /// Who is asking. A person without a session is shown the way to sign in; a program is told 401.
@@ -201,7 +238,9 @@ pub(crate) fn identify(
         }
     };
     // A cookie or a certificate goes along with whatever another site's page sends; a bearer header does not.
-    if matches!(caller.via, Via::Cookie | Via::Certificate) {
+    let cors = plan.routes[asked.route].cors.as_ref();
+    let invited = cors.is_some_and(|cors| cors.trusts(head.headers.get(header::ORIGIN)));
+    if matches!(caller.via, Via::Cookie | Via::Certificate) && !invited {
         let own = asked.authority.as_ref().map(ToString::to_string);
         weir_auth::cross_origin(
             &head.method,
@@ -217,7 +256,7 @@ pub(crate) fn identify(
 fn admit(
     gateway: &Gateway,
     route: &Route,
-    client: &Client,
+    sender: &Sender,
     caller: &Caller,
     headers: &HeaderMap,
     ledger: &mut Ledger,
@@ -225,7 +264,7 @@ fn admit(
     let facts = Facts {
         user: caller.user.as_deref(),
         tenant: caller.tenant.as_deref(),
-        ip: client.peer.ip(),
+        ip: sender.address,
         headers,
     };
     route
@@ -253,9 +292,10 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 
 fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) -> Response<Body> {
     let status = response.status();
-    ledger.answered(status, response.headers_mut(), false);
     let length = declared_length(response.headers())
         .or_else(|| http_body::Body::size_hint(response.body()).exact());
+    let coding = ledger.answered(status, response.headers_mut(), false, length);
+    let length = length.filter(|_| coding.is_none());
     // hyper writes it from the body, which a HEAD answer does not have.
     if let Some(length) = length.filter(|_| head_only) {
         response
@@ -263,5 +303,11 @@ fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) 
             .insert(header::CONTENT_LENGTH, length.into());
     }
     let bodyless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    response.map(|body| body.watch(ledger.into_exchange(), length, bodyless))
+    response.map(|body| {
+        let body = body.watch(ledger.into_exchange(), length, bodyless);
+        match coding {
+            Some(coding) => body.encoded(coding),
+            None => body,
+        }
+    })
 }

@@ -28,6 +28,10 @@ pub(crate) enum Refusal {
     Denied(Denied),
     /// The same, for a person who can be sent to sign in.
     Login { why: Denied, location: String },
+    /// A listener that only redirects was asked for a host it cannot redirect to.
+    UnknownHost,
+    /// A browser asked for another site's page, which may not send what it wants to.
+    Cors,
     /// A page of weir's own, asked for from an address that may not see it.
     NotAllowed,
     /// A rate is used up; the ledger tells when there is more.
@@ -54,7 +58,10 @@ impl Refusal {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
-            Self::Denied(Denied::CrossOrigin) | Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::Denied(Denied::CrossOrigin) | Self::NotAllowed | Self::Cors => {
+                StatusCode::FORBIDDEN
+            }
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
             Self::Login { .. } => StatusCode::FOUND,
             Self::RateLimited | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
@@ -87,6 +94,8 @@ impl Refusal {
             Self::Miss(Miss::Method { .. }) => "method_not_allowed",
             Self::NoFile => "no_file",
             Self::Denied(why) | Self::Login { why, .. } => why.reason(),
+            Self::UnknownHost => "host_unknown",
+            Self::Cors => "cors_refused",
             Self::NotAllowed => "address_not_allowed",
             Self::RateLimited => "rate_limited",
             Self::TooManyStreams => "too_many_streams",

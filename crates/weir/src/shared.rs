@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use weir_meter::Meter;
 
-use crate::{gateway::Gateway, life::Stage};
+use crate::{crowd::Crowd, gateway::Gateway, life::Stage};
 
 /// See the module.
 pub(crate) struct Shared {
@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) meter: Arc<Meter>,
     /// When the process began to serve.
     pub(crate) started: Instant,
+    /// Keeps the number of client connections within bounds.
+    pub(crate) crowd: Crowd,
     /// How many threads serve.
     pub(crate) workers: usize,
 }

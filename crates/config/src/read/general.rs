@@ -2,14 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
 
 use ipnet::IpNet;
 use weir_meter::log::{Format, Target};
 
-use super::tls;
+use super::{listen::redirect, route::headers, tls};
 use crate::{
     node::Node,
     plan::{Admin, Client, Drain, Listener, Log},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// `[[listen]]`
-pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
+pub(super) fn listeners(root: &Table<'_>, has_trusted: bool) -> Vec<Listener> {
     let Some(items) = root.need("listen", "no [[listen]] table says where clients connect") else {
         return Vec::new();
     };
@@ -30,6 +30,14 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
         };
         let node = table.need("address", "where to listen, such as \"0.0.0.0:8080\"");
         let tls = table.get("tls").map(|node| tls::hosts(&node));
+        let redirect = table.get("redirect").and_then(|node| redirect(&node));
+        let proxy_protocol = table
+            .get("proxy_protocol")
+            .filter(|node| node.boolean() == Some(true));
+        let headers = table.get("headers").map(|node| headers(&node));
+        if let Some(node) = proxy_protocol.as_ref().filter(|_| !has_trusted) {
+            node.mistake("needs `trusted_proxies`: nobody else may speak it");
+        }
         table.finish();
         let Some((node, address)) =
             node.and_then(|node| node.address().map(|address| (node, address)))
@@ -46,6 +54,9 @@ pub(super) fn listeners(root: &Table<'_>) -> Vec<Listener> {
                 listeners.push(Listener {
                     address,
                     tls: tls.unwrap_or_default(),
+                    redirect,
+                    proxy_protocol: proxy_protocol.is_some(),
+                    headers: headers.unwrap_or_default(),
                 });
             }
         }
@@ -176,6 +187,9 @@ pub(super) fn client(root: &Table<'_>) -> Client {
         head: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
         body_idle: Duration::from_secs(60),
+        write_stall: Duration::from_secs(120),
+        max_connections: None,
+        max_connections_per_address: None,
     };
     if let Some(table) = root
         .get("client")
@@ -186,6 +200,11 @@ pub(super) fn client(root: &Table<'_>) -> Client {
         client.head = clock("head").unwrap_or(client.head);
         client.keep_alive = clock("keep_alive").unwrap_or(client.keep_alive);
         client.body_idle = clock("body_idle").unwrap_or(client.body_idle);
+        client.write_stall = clock("write_stall").unwrap_or(client.write_stall);
+        let most = |key| table.get(key).and_then(|node| node.integer(1, 10_000_000));
+        client.max_connections = most("max_connections").and_then(NonZeroU32::new);
+        client.max_connections_per_address =
+            most("max_connections_per_address").and_then(NonZeroU32::new);
         table.finish();
     }
     client

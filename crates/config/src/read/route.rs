@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use http::{HeaderName, HeaderValue, Method};
 use weir_limit::KeySource;
+use weir_proxy::compress::Coding;
 use weir_route::{HostPattern, Pattern, Rule};
 
-use super::{Known, action};
+use super::{Known, action, cors};
 use crate::{
     node::Node,
     plan::{Action, LimitKind, Route},
@@ -65,6 +66,13 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
         .get("log")
         .and_then(|node| node.boolean())
         .unwrap_or(true);
+    let cors = table
+        .get("cors")
+        .and_then(|node| cors::of_route(&node, known));
+    let compress = table
+        .get("compress")
+        .map(|node| compress(&node))
+        .unwrap_or_default();
     let headers = table
         .get("headers")
         .map(|node| headers(&node))
@@ -89,6 +97,8 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
             limits,
             max_body,
             log,
+            cors,
+            compress,
             headers,
         }),
         _ => None,
@@ -174,7 +184,7 @@ fn label(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-fn method(text: &str) -> Result<Method, &'static str> {
+pub(super) fn method(text: &str) -> Result<Method, &'static str> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(Method::CONNECT | Method::TRACE) => Err("weir refuses CONNECT and TRACE on every route"),
         Ok(method) if text.bytes().all(|b| !b.is_ascii_lowercase()) => Ok(method),
@@ -183,8 +193,28 @@ fn method(text: &str) -> Result<Method, &'static str> {
     }
 }
 
+/// `compress = true`, or the codings in the order in which they are preferred.
+fn compress(node: &Node<'_>) -> Vec<Coding> {
+    if node.is_boolean() {
+        return match node.boolean() {
+            Some(true) => Coding::ALL.to_vec(),
+            _ => Vec::new(),
+        };
+    }
+    let choices = Coding::ALL.map(|coding| (coding.as_str(), coding));
+    let mut codings = Vec::new();
+    for node in node.one_or_many() {
+        match node.choice(&choices) {
+            Some(coding) if codings.contains(&coding) => node.mistake("is named twice"),
+            Some(coding) => codings.push(coding),
+            None => {}
+        }
+    }
+    codings
+}
+
 /// `headers = { "X-Frame-Options" = "DENY" }`
-fn headers(node: &Node<'_>) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn headers(node: &Node<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let Some(table) = node.table("a table such as { \"X-Frame-Options\" = \"DENY\" }") else {
         return Vec::new();
     };
