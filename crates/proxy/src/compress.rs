@@ -1,34 +1,12 @@
 //! Compression of answers, where a route asks for it: what may be compressed, how, and what the headers say then. A stream never may, nor
 //! what is compressed already, a part of something, or what its sender or asker wants untouched.
 
-use std::io;
-
-use async_compression::{
-    Level,
-    brotli::EncoderParams,
-    tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder},
-    zstd::CParameter,
-};
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyDataStream, BodyExt, StreamBody, combinators::UnsyncBoxBody};
-use tokio::io::AsyncRead;
-use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::{
-    Body,
-    inbound::{essence, is_plain, is_stream_type, says_no_transform},
-};
+use crate::inbound::{essence, is_plain, is_stream_type, says_no_transform};
 
 /// Below this many bytes the codings' own frames, and a packet that is sent anyway, eat what is won.
 const LEAST: u64 = 256;
-/// What is handed on at once at most, in bytes.
-const PIECE: usize = 16 * 1024;
-/// The window of each coding is kept at 2^17 bytes or less: with the usual 4 MiB a slow reader would hold all of it.
-const WINDOW: u32 = 17;
-
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -214,29 +192,6 @@ fn weaken(headers: &mut HeaderMap) {
         Ok(weak) => headers.insert(header::ETAG, weak),
         Err(_) => headers.remove(header::ETAG),
     };
-}
-
-/// The body's data, compressed. Whenever the body has nothing for now, what there is goes out: an answer that dribbles still dribbles.
-pub(crate) fn encode(body: Body, coding: Coding) -> UnsyncBoxBody<Bytes, io::Error> {
-    let plain = StreamReader::new(BodyDataStream::new(body).map_err(io::Error::other));
-    match coding {
-        Coding::Zstd => boxed(ZstdEncoder::with_quality_and_params(
-            plain,
-            Level::Precise(1),
-            &[CParameter::window_log(WINDOW)],
-        )),
-        Coding::Brotli => boxed(BrotliEncoder::with_params(
-            plain,
-            EncoderParams::default()
-                .quality(Level::Precise(4))
-                .window_size(WINDOW as i32),
-        )),
-        Coding::Gzip => boxed(GzipEncoder::with_quality(plain, Level::Precise(5))),
-    }
-}
-
-fn boxed(encoder: impl AsyncRead + Send + 'static) -> UnsyncBoxBody<Bytes, io::Error> {
-    StreamBody::new(ReaderStream::with_capacity(encoder, PIECE).map_ok(Frame::data)).boxed_unsync()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod account;
 mod clocks;
 mod connect;
 mod drain;
+mod encode;
 mod hop;
 mod lease;
 mod source;

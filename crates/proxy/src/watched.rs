@@ -24,9 +24,9 @@ use weir_llm::Media;
 use crate::{
     account::Account,
     clocks::{Clocks, Expired},
-    compress::{self, Coding},
+    compress::Coding,
     downstream::{Downstream, Waiting},
-    drain,
+    drain, encode,
     error::BodyError,
     inbound::Kind,
     lease::Lease,
@@ -179,7 +179,7 @@ impl Body {
             source: std::mem::replace(&mut self.source, Source::Empty),
             watch: None,
         };
-        self.source = Source::Encoded(compress::encode(inner, coding));
+        self.source = Source::Encoded(encode::encode(inner, coding));
         if let Some(watch) = &mut self.watch {
             watch.left = None;
         }
