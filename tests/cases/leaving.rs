@@ -8,6 +8,8 @@ use weir_testkit::{Client, End, Exchange, Upstream, Weir, client, eventually, up
 use crate::stage::{RUN_STARTED, asked, everything, pass, route, stage, streaming, weir};
 
 const BOUND: Duration = Duration::from_millis(100);
+/// Fits into weir's socket without anybody reading it there.
+const PIECE: &[u8] = &[b'x'; 32 * 1024];
 
 #[derive(Clone, Copy, Debug)]
 enum Leave {
@@ -228,8 +230,8 @@ async fn unread_body(answered: bool, leave: Leave) -> Duration {
     // At least the MiB, and on until a piece stays unread before weir. A piece fits into weir's socket, so the FIN is not held up behind it.
     let mut sent = 0;
     while sent < 1024 * 1024 || !stays_unread(&client).await {
-        client.send([b'x'; 16 * 1024]).await;
-        sent += 16 * 1024;
+        client.send(PIECE).await;
+        sent += PIECE.len();
     }
     settle(&client).await;
     let start = Instant::now();
@@ -253,11 +255,14 @@ async fn unread_body(answered: bool, leave: Leave) -> Duration {
 /// Whether weir leaves something unread although it had time to read it.
 #[cfg(target_os = "linux")]
 async fn stays_unread(client: &Client) -> bool {
-    for _ in 0..25 {
-        if client.held().is_none_or(|held| held.unread == 0) {
+    let (mut last, mut still) = (u64::MAX, 0);
+    while still < 10 {
+        let Some(held) = client.held().filter(|held| held.unread > 0) else {
             return false;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        still = if held.unread < last { 0 } else { still + 1 };
+        last = held.unread;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     true
 }

@@ -358,7 +358,7 @@ async fn comments_come_in_silence_and_between_events_only() {
     let (weir, mut upstream) = stage("stream = { comment = \"30ms\" }").await;
     let (mut quiet, at_boundary) = streaming(&weir, &mut upstream, "/quiet").await;
     let (mut broken, inside) = streaming(&weir, &mut upstream, "/inside").await;
-    pass(&inside, &mut broken, "data: whole\n\n").await;
+    pass_after_comments(&inside, &mut broken, "data: whole\n\n").await;
 
     // Half a line; then whole lines without the empty one that ends the event.
     let (mut sent, mut seen) = (String::new(), String::new());
