@@ -9,10 +9,12 @@ mod cases {
     mod answers;
     mod deployments;
     mod dying;
+    mod http2;
     mod leaving;
     mod life;
     mod many;
     mod refusals;
     mod routing;
     mod streams;
+    mod websocket;
 }

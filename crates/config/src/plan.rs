@@ -76,6 +76,8 @@ impl Plan {
 pub struct Listener {
     /// Where to bind; port 0 takes any free one.
     pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken: on a plain connection by a client that begins with its preface. Key `http2`, default true.
+    pub http2: bool,
     /// `tls = {…}` or `[[listen.tls]]`; empty: in clear. The first one serves names that no other is for, and clients that name none.
     pub tls: Vec<Tls>,
     /// Sends everybody elsewhere instead of serving the routes. Key `redirect`.

@@ -38,7 +38,7 @@ pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result
         .map_err(io::Error::other)?;
     let driver = tokio::spawn(async move {
         // What goes wrong here reaches the exchange through its own future or body; an idle connection's end is nobody's news.
-        let _ = driver.await;
+        let _ = driver.with_upgrades().await;
     });
     Ok(Connection {
         send,

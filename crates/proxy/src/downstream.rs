@@ -3,44 +3,65 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
 };
 
-use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-/// Shared by a connection's task, its socket wrapper and the bodies it carries; all of them run on one worker, so the atomics never contend.
+/// Shared by a connection's task, its socket wrapper and the bodies it carries (one at a time in HTTP/1.1, many in HTTP/2). All of them
+/// run on one worker, so neither the atomics nor the lock ever contend.
 #[derive(Debug, Default)]
 pub struct Downstream {
     flushes: AtomicU64,
+    unwritten: AtomicBool,
+    /// Bodies whose last words are on their way: only these are woken by a flush.
+    speaking: AtomicU32,
+    seats: Mutex<Seats>,
     waiting: AtomicU32,
     began_waiting: Notify,
     cut: AtomicBool,
     was_cut: Notify,
     reset: AtomicBool,
-    body: AtomicWaker,
+    begun: AtomicU32,
+    abandoned: AtomicU32,
+    was_abused: Notify,
+}
+
+/// One waker per body on the connection.
+#[derive(Debug, Default)]
+struct Seats {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
 }
 
 impl Downstream {
-    /// Everything handed to the socket so far is written: a body that waits for its last words to leave may go on.
-    pub fn flushed(&self) {
-        self.flushes.fetch_add(1, Relaxed);
-        self.body.wake();
+    /// Bytes are about to be handed to the socket.
+    pub fn writing(&self) {
+        self.unwritten.store(true, Relaxed);
     }
 
-    /// How often everything was written; a body compares two readings.
-    pub(crate) fn flushes(&self) -> u64 {
-        self.flushes.load(Relaxed)
+    /// Everything handed to the socket so far is written: a body that waits for its last words to leave may go on.
+    pub fn flushed(&self) {
+        self.unwritten.store(false, Relaxed);
+        self.flushes.fetch_add(1, Relaxed);
+        if self.speaking.load(Relaxed) > 0 {
+            self.wake();
+        }
+    }
+
+    /// Whether the connection holds nothing that is half written.
+    pub fn is_flushed(&self) -> bool {
+        !self.unwritten.load(Relaxed)
     }
 
     /// Streams still running are to end now, with their in-band error: the drain deadline has passed.
     pub fn cut(&self) {
         self.cut.store(true, Relaxed);
         self.was_cut.notify_waiters();
-        self.body.wake();
+        self.wake();
     }
 
     /// Whether [`Downstream::cut`] was called.
@@ -56,9 +77,18 @@ impl Downstream {
         }
     }
 
-    /// Wakes this body at the next flush or cut. One waker is enough for HTTP/1.1, where a connection carries one body at a time.
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.body.register(waker);
+    /// A place for one body on this connection.
+    pub(crate) fn seat(self: &Arc<Self>) -> Seat {
+        let mut seats = self.seats();
+        let place = seats.free.pop().unwrap_or_else(|| {
+            seats.wakers.push(None);
+            seats.wakers.len() - 1
+        });
+        Seat {
+            downstream: Arc::clone(self),
+            place,
+            said: None,
+        }
     }
 
     /// From now until the guard is dropped an exchange waits on an upstream: a client that closes its sending side has left.
@@ -87,6 +117,91 @@ impl Downstream {
     pub fn wants_reset(&self) -> bool {
         self.reset.load(Relaxed)
     }
+
+    /// An exchange begins.
+    pub fn begun(&self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
+    /// The client took a request back before there was an answer.
+    pub fn abandoned(&self) {
+        self.abandoned.fetch_add(1, Relaxed);
+        if self.is_abused() {
+            self.was_abused.notify_one();
+        }
+    }
+
+    /// Resolves when the client does little else than take requests back (CVE-2023-44487): at least 100, and more than half of them. A
+    /// person who presses stop a hundred times has seen most of those answers begin.
+    pub async fn was_abused(&self) {
+        self.was_abused.notified().await;
+    }
+
+    fn is_abused(&self) -> bool {
+        let abandoned = self.abandoned.load(Relaxed);
+        abandoned >= 100 && abandoned > self.begun.load(Relaxed) / 2
+    }
+
+    fn wake(&self) {
+        for waker in self.seats().wakers.iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats
+            .lock()
+            .expect("nothing panics while it holds the lock")
+    }
+}
+
+/// One body's place on its connection: how it is woken, and whether what it said last has left.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    downstream: Arc<Downstream>,
+    place: usize,
+    /// The flushes at the time of its last words.
+    said: Option<u64>,
+}
+
+impl Seat {
+    /// Wakes this body at the cut, and at the next flush after its last words.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut seats = self.downstream.seats();
+        match &mut seats.wakers[self.place] {
+            Some(had) => had.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// The body hands out its last words now.
+    pub(crate) fn speaks(&mut self) {
+        self.said = Some(self.downstream.flushes.load(Relaxed));
+        self.downstream.speaking.fetch_add(1, Relaxed);
+    }
+
+    /// Whether these were written. Over HTTP/2 a flush may come between the words and their frame, so nothing may lie half written either.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.said
+            .is_none_or(|said| self.downstream.flushes.load(Relaxed) > said)
+            && self.downstream.is_flushed()
+    }
+
+    /// The connection it is on.
+    pub(crate) fn downstream(&self) -> &Downstream {
+        &self.downstream
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.said.is_some() {
+            self.downstream.speaking.fetch_sub(1, Relaxed);
+        }
+        let mut seats = self.downstream.seats();
+        seats.wakers[self.place] = None;
+        seats.free.push(self.place);
+    }
 }
 
 /// While it lives, an exchange waits on an upstream.
@@ -96,5 +211,70 @@ pub struct Waiting(Arc<Downstream>);
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::AtomicUsize,
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn seated(downstream: &Arc<Downstream>) -> (Seat, Arc<Count>) {
+        let (seat, count) = (downstream.seat(), Arc::new(Count::default()));
+        seat.register(&Waker::from(Arc::clone(&count)));
+        (seat, count)
+    }
+
+    #[test]
+    fn every_body_on_the_connection_hears_of_the_cut() {
+        let downstream = Arc::new(Downstream::default());
+        let bodies: Vec<_> = (0..3).map(|_| seated(&downstream)).collect();
+        downstream.cut();
+        assert!(bodies.iter().all(|(_, woken)| woken.0.load(Relaxed) == 1));
+    }
+
+    #[test]
+    fn a_flush_wakes_nobody_until_somebody_has_said_its_last() {
+        let downstream = Arc::new(Downstream::default());
+        let (mut first, woken) = seated(&downstream);
+        downstream.flushed();
+        assert_eq!(woken.0.load(Relaxed), 0);
+        first.speaks();
+        assert!(!first.was_heard());
+        downstream.writing();
+        assert!(!first.was_heard());
+        downstream.flushed();
+        assert!(first.was_heard());
+        assert_eq!(woken.0.load(Relaxed), 1);
+        drop(first);
+        downstream.flushed();
+        assert_eq!(woken.0.load(Relaxed), 1, "its seat is free again");
+        assert_eq!(downstream.seat().place, 0);
+    }
+
+    #[test]
+    fn requests_taken_back_are_abuse_when_they_are_many_and_most() {
+        let downstream = Downstream::default();
+        for _ in 0..100 {
+            assert!(!downstream.is_abused());
+            downstream.begun();
+            downstream.abandoned();
+        }
+        assert!(downstream.is_abused());
+        (0..200).for_each(|_| downstream.begun());
+        assert!(!downstream.is_abused(), "as many were answered");
     }
 }

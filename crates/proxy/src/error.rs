@@ -48,9 +48,12 @@ pub enum SendError {
     /// The connection died or spoke nonsense before a whole head had come.
     #[error("the upstream gave no valid answer")]
     Failed(#[source] hyper::Error),
-    /// The upstream answered 101 to a request that asked for no upgrade.
+    /// The upstream answered 101 to a request that asked for no upgrade, or for another one.
     #[error("the upstream switched protocols without being asked")]
     UnexpectedUpgrade,
+    /// The upstream answered as if there had been no wish for a tunnel, to a client that would take its answer for one.
+    #[error("the upstream did not switch protocols")]
+    NotUpgraded,
     /// The client's own body broke while it was being sent.
     #[error("the request body could not be forwarded")]
     RequestBody(#[source] BodyFault),

@@ -14,10 +14,13 @@ pub mod pool;
 pub mod proxy_protocol;
 pub mod send;
 pub mod settings;
+pub mod stall;
 pub mod summary;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;
 pub mod via;
+pub mod websocket;
 
 mod account;
 mod clocks;

@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header, response};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     source::Upload,
     upstream::UpstreamState,
     watched::Body,
+    websocket::Handshake,
 };
 
 /// A request as the upstream will see it.
@@ -35,6 +36,8 @@ pub struct Outgoing {
     pub body: Body,
     /// How the body's upload goes.
     pub upload: Arc<Upload>,
+    /// The upgrade it asks for; its headers are in the list.
+    pub handshake: Option<Handshake>,
 }
 
 /// An upstream's answer: its head, and a body still on the connection.
@@ -46,6 +49,8 @@ pub struct Answer {
     pub body: Incoming,
     /// The connection the body comes from.
     pub lease: Lease,
+    /// The connection itself, after a 101 that grants the handshake.
+    pub upgraded: Option<OnUpgrade>,
 }
 
 /// Sends a request and waits for the head of its answer.
@@ -64,6 +69,7 @@ pub async fn send(
         headers,
         body,
         upload,
+        handshake,
     } = outgoing;
     let replayable = body.is_end_stream() && method.is_idempotent();
     // A copy only where it could be used: a body that was partly read cannot be sent twice.
@@ -73,12 +79,20 @@ pub async fn send(
     loop {
         let (mut lease, reused) = lease(upstream, timeouts.connect).await?;
         let failed = match exchange(&mut lease, request, timeouts.headers, &upload).await {
-            Ok(response) => {
-                let (head, body) = response.into_parts();
-                if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            Ok(mut response) => {
+                let switches = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+                let granted = |asked: &Handshake| asked.is_granted(response.headers());
+                if switches && !handshake.as_ref().is_some_and(granted) {
                     return Err(SendError::UnexpectedUpgrade);
                 }
-                return Ok(Answer { head, body, lease });
+                let upgraded = switches.then(|| hyper::upgrade::on(&mut response));
+                let (head, body) = response.into_parts();
+                return Ok(Answer {
+                    head,
+                    body,
+                    lease,
+                    upgraded,
+                });
             }
             Err(failed) => failed,
         };

@@ -119,10 +119,12 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The whole body; `None`: no limit.
     pub total: Option<Duration>,
+    /// How long both sides of a tunnel may be silent.
+    pub tunnel: Duration,
 }
 
 impl Default for Timeouts {
-    /// Values that do not break a language model's stream: 2 s, 60 s, none, 300 s, none.
+    /// Values that do not break a language model's stream: 2 s, 60 s, none, 300 s, none, and 1 h for tunnels.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
@@ -130,6 +132,7 @@ impl Default for Timeouts {
             first_event: None,
             idle: Duration::from_secs(300),
             total: None,
+            tunnel: Duration::from_secs(3600),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Upload {
         self.bytes.load(Relaxed)
     }
 
-    fn took(&self, bytes: usize) {
+    pub(crate) fn took(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
         let ms = self.began.elapsed().as_millis();
         self.last_ms

@@ -13,6 +13,8 @@ pub enum Outcome {
     ClientGone,
     /// The upstream died, broke the framing, or closed without its dialect's terminal event.
     UpstreamFailed,
+    /// The client took nothing for `client.write_stall`.
+    Stalled,
     /// Nothing came from the upstream for `timeout.idle`.
     Idle,
     /// No event came within `timeout.first_event`.
@@ -30,6 +32,7 @@ impl Outcome {
             Self::Complete => "complete",
             Self::ClientGone => "client_gone",
             Self::UpstreamFailed => "upstream_failed",
+            Self::Stalled => "stalled",
             Self::Idle => "idle",
             Self::FirstEvent => "first_event",
             Self::Total => "total",
@@ -40,7 +43,7 @@ impl Outcome {
     /// What a page is told in the stream's own dialect.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Self::Complete | Self::ClientGone => "the stream has ended",
+            Self::Complete | Self::ClientGone | Self::Stalled => "the stream has ended",
             Self::UpstreamFailed => "the upstream ended the stream before it was complete",
             Self::Idle => "the upstream sent nothing for too long",
             Self::FirstEvent => "the upstream sent no event in time",

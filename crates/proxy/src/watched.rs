@@ -25,13 +25,14 @@ use crate::{
     account::Account,
     clocks::{Clocks, Expired},
     compress::Coding,
-    downstream::{Downstream, Waiting},
+    downstream::{Downstream, Seat, Waiting},
     drain, encode,
     error::BodyError,
     inbound::Kind,
     lease::Lease,
     settings::{OnDisconnect, StreamPolicy, Timeouts},
     source::{Request, Source, Upload},
+    stall::Stall,
     summary::{Observer, Outcome},
 };
 
@@ -55,12 +56,15 @@ pub struct Exchange {
     pub started: Instant,
     /// The client's protocol version: HTTP/1.0 has no framing that could say "broken".
     pub version: Version,
+    /// Told when the client takes nothing; only HTTP/2 needs it.
+    pub stall: Option<Arc<Stall>>,
 }
 
 #[derive(Debug)]
 struct Watch {
     account: Account,
-    downstream: Arc<Downstream>,
+    seat: Seat,
+    stall: Option<Arc<Stall>>,
     version: Version,
     /// Facts that only an upstream's answer has.
     kind: Option<Kind>,
@@ -77,7 +81,6 @@ enum State {
     Flowing,
     /// Broken, its error event handed out; the end follows when that was written.
     LastWords {
-        flushes: u64,
         outcome: Outcome,
         patience: Pin<Box<Sleep>>,
     },
@@ -126,7 +129,7 @@ impl Body {
         (body, upload)
     }
 
-    /// An upstream's answer, watched to its end. `waiting` is held until then.
+    /// An upstream's answer, watched to its end. `waiting` is stall until then.
     pub fn upstream(
         incoming: Incoming,
         lease: Lease,
@@ -203,7 +206,7 @@ impl Body {
     fn fail(source: &mut Source, watch: &mut Watch, outcome: Outcome) -> Option<Frame<Bytes>> {
         *source = Source::Empty;
         if watch.version < Version::HTTP_11 {
-            watch.downstream.demand_reset();
+            watch.seat.downstream().demand_reset();
         }
         let injectable = watch.kind.is_some_and(|kind| kind.injectable) && watch.policy.error_event;
         let words = if injectable {
@@ -213,11 +216,13 @@ impl Body {
         };
         watch.finish(outcome);
         watch.state = match words {
-            Some(_) => State::LastWords {
-                flushes: watch.downstream.flushes(),
-                outcome,
-                patience: Box::pin(sleep(LAST_WORDS)),
-            },
+            Some(_) => {
+                watch.seat.speaks();
+                State::LastWords {
+                    outcome,
+                    patience: Box::pin(sleep(LAST_WORDS)),
+                }
+            }
             None => State::Broken(outcome),
         };
         words.map(Frame::data)
@@ -228,8 +233,8 @@ impl Body {
         watch: &mut Watch,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Frame<Bytes>>> {
-        watch.downstream.register(cx.waker());
-        if watch.downstream.is_cut() && watch.kind.is_some() {
+        watch.seat.register(cx.waker());
+        if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
         match source.poll(cx) {
@@ -296,24 +301,27 @@ impl http_body::Body for Body {
             }
             return polled;
         };
+        if let Some(stall) = &watch.stall {
+            stall.asked();
+        }
         if matches!(watch.state, State::Flowing) {
             match Self::poll_flowing(source, watch, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(Some(frame)) => {
+                    if let Some(stall) = &watch.stall {
+                        stall.gave();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Poll::Ready(None) => {}
             }
         }
         let outcome = match &mut watch.state {
             State::Flowing | State::Over => return Poll::Ready(None),
             State::Broken(outcome) => *outcome,
-            State::LastWords {
-                flushes,
-                outcome,
-                patience,
-            } => {
-                watch.downstream.register(cx.waker());
-                if watch.downstream.flushes() == *flushes && patience.as_mut().poll(cx).is_pending()
-                {
+            State::LastWords { outcome, patience } => {
+                watch.seat.register(cx.waker());
+                if !watch.seat.was_heard() && patience.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 *outcome
@@ -351,7 +359,13 @@ impl Drop for Body {
         if source.is_end() || watch.kind.is_some_and(|kind| kind.bodyless) {
             return Self::complete(source, watch);
         }
-        let outcome = if watch.downstream.is_cut() {
+        let outcome = if watch
+            .stall
+            .as_ref()
+            .is_some_and(|stall| stall.is_given_up())
+        {
+            Outcome::Stalled
+        } else if watch.seat.downstream().is_cut() {
             Outcome::Shutdown
         } else {
             Outcome::ClientGone
@@ -370,7 +384,8 @@ impl Watch {
     fn new(exchange: Exchange, kind: Option<Kind>, left: Option<u64>) -> Self {
         Self {
             account: Account::open(exchange.observer, exchange.started, kind),
-            downstream: exchange.downstream,
+            seat: exchange.downstream.seat(),
+            stall: exchange.stall,
             version: exchange.version,
             kind,
             clocks: None,

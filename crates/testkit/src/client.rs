@@ -208,6 +208,14 @@ impl Client {
         .await
     }
 
+    /// The next bytes as they come, framed by nothing: for what follows a 101. `None` at the end.
+    pub async fn raw(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.is_empty() {
+            let _ = within("bytes", self.fill()).await;
+        }
+        Some(std::mem::take(&mut self.buffer)).filter(|bytes| !bytes.is_empty())
+    }
+
     /// The next piece of the body, as soon as one is there.
     ///
     /// # Errors

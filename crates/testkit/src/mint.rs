@@ -111,6 +111,17 @@ pub fn bearer(user: &str) -> String {
     format!("Authorization: Bearer {}", token_of(user))
 }
 
+/// What a server answers to a WebSocket's key (RFC 6455 section 4.2.2).
+#[must_use]
+pub fn websocket_accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let digest = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        text.as_bytes(),
+    );
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}
+
 /// A token of exactly these two texts, signed by this secret.
 #[must_use]
 pub fn signed(header: &str, claims: &str, secret: &str) -> String {

@@ -1,7 +1,7 @@
-//! One client connection: accepted, served by hyper until it ends, watched beside hyper for the client's leaving, its clocks kept.
-//! What an exchange on it does is the pipeline's; which sockets accept is the listeners'.
+//! One client connection from its first byte: in clear or by TLS, which protocol is spoken on it, and the facts that its exchanges share. How it
+//! is driven to its end is the connection's business, what an exchange on it does the pipeline's, which sockets accept the listeners'.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use http::HeaderMap;
 use hyper::{server::conn::http1, service::service_fn};
@@ -11,16 +11,20 @@ use weir_config::plan::Listener;
 use weir_proxy::{downstream::Downstream, forwarded::Sender};
 
 use crate::{
+    connection::{Connection, TOO_LATE},
     entry,
     gateway::Gateway,
+    http2::{self, Streams},
     ledger,
     life::Stage,
     line::{Line, Wire},
     listen,
-    patience::{Overdue, Patience},
+    patience::Patience,
     pipeline,
+    preface::Ahead,
     shared::Shared,
     socket::{self, Socket},
+    tasks::Tasks,
     tls::{self, Secured},
 };
 
@@ -35,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) downstream: Arc<Downstream>,
     /// Its clocks between exchanges.
     pub(crate) patience: Arc<Patience>,
+    /// For what runs beside its exchanges: tunnels.
+    pub(crate) tasks: Tasks,
     /// What its TLS handshake settled; `None`: it is in clear.
     pub(crate) secured: Option<Secured>,
     listener: listen::Id,
@@ -87,6 +93,23 @@ impl Client {
     }
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 and 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A connection ready for HTTP.
+struct Opened {
+    wire: Wire,
+    protocol: Protocol,
+    secured: Option<Secured>,
+    ahead: Ahead,
+}
+
 /// Serves a connection to its end. Dropping the future ends every exchange on it: cancellation is Drop.
 pub(crate) async fn serve(
     mut stream: TcpStream,
@@ -115,92 +138,110 @@ pub(crate) async fn serve(
     let settings = gateway.plan.client;
     drop(gateway);
     let stream = Arc::new(stream);
-    let Some((wire, secured)) = open(&stream, peer, listener, &shared, &mut stage).await else {
+    let Some(opened) = open(&stream, peer, listener, &shared, &mut stage).await else {
         return;
     };
-    let downstream = Arc::new(Downstream::default());
-    let patience = Patience::new(settings.head, settings.keep_alive, settings.write_stall);
-    let client = Arc::new(Client {
+    let client = Client {
         peer,
-        downstream: Arc::clone(&downstream),
-        patience: Arc::clone(&patience),
-        secured,
+        downstream: Arc::default(),
+        patience: Patience::new(settings.head, settings.keep_alive, settings.write_stall),
+        tasks: Tasks::default(),
+        secured: opened.secured,
         listener,
-        shared: Arc::clone(&shared),
-    });
-    let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
-    let line = Line::new(wire.clone(), Arc::clone(&downstream), Arc::clone(&patience));
-    let connection = http1::Builder::new()
-        .half_close(socket::SEES_CLIENTS_LEAVE)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(line), service);
-    let mut connection = pin!(connection);
-    let mut left = false;
-    // Accepted while the queue of a closing socket was emptied: told at once.
-    stage.mark_changed();
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    ledger::broken(&shared, peer, &error);
-                }
-                break;
-            }
-            () = wire.left(&stream, &downstream), if !left => left = true,
-            () = downstream.began_waiting(), if left => {}
-            overdue = patience.overdue() => {
-                if overdue == Overdue::Head {
-                    ledger::overdue(&shared, peer);
-                    // hyper has nothing in flight and would say nothing.
-                    wire.say(&stream, b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-                }
-                if overdue == Overdue::Write {
-                    shared.meter.connection_error("write_stalled");
-                    // What waits to be taken would keep the kernel busy long after.
-                    let _ = stream.set_zero_linger();
-                }
-                break;
-            }
-            // The sender lives as long as `shared`, so this cannot fail.
-            _ = stage.changed() => {}
+        shared,
+    };
+    let client = Arc::new(client);
+    let line = Line::new(
+        opened.wire.clone(),
+        opened.ahead.bytes(),
+        Arc::clone(&client.downstream),
+        Arc::clone(&client.patience),
+    );
+    let connection = Connection {
+        client,
+        stream,
+        wire: opened.wire,
+        stage,
+        protocol: opened.protocol,
+    };
+    serve_connection(connection, line).await;
+}
+
+/// Serves a connection whose protocol is known.
+async fn serve_connection(mut connection: Connection, line: Line) {
+    let client = Arc::clone(&connection.client);
+    match connection.protocol {
+        Protocol::Http1 => {
+            let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
+            let hyper = http1::Builder::new()
+                .half_close(socket::SEES_CLIENTS_LEAVE)
+                .max_buf_size(BUFFER)
+                .serve_connection(TokioIo::new(line), service)
+                .with_upgrades();
+            connection
+                .drive(hyper, |hyper| hyper.graceful_shutdown())
+                .await;
         }
-        match *stage.borrow() {
-            Stage::Serving | Stage::Leaving => {}
-            Stage::Draining => connection.as_mut().graceful_shutdown(),
-            Stage::Cutting => downstream.cut(),
+        Protocol::Http2 => {
+            client.patience.counts_no_heads();
+            let patience = client.gateway().plan.client.write_stall;
+            let streams = Streams::new(client.tasks.clone(), patience);
+            let service = service_fn(|mut request: http::Request<_>| {
+                request.extensions_mut().insert(streams.accepted());
+                http2::join_cookies(request.headers_mut());
+                pipeline::handle(Arc::clone(&client), request)
+            });
+            let hyper =
+                http2::builder(streams.clone()).serve_connection(TokioIo::new(line), service);
+            connection
+                .drive(hyper, |hyper| hyper.graceful_shutdown())
+                .await;
         }
-        // A client that closed its sending side has left, but only as seen by an exchange that waits on an upstream: an answer of weir's
-        // own is still written, for `printf … | nc -N` and for crude health checkers.
-        if left && downstream.is_waiting() {
-            break;
-        }
-    }
-    if downstream.wants_reset() {
-        let _ = stream.set_zero_linger();
     }
 }
 
-/// The connection ready for HTTP: after the handshake, where the listener has TLS. `None` when that failed or took too long.
+/// The connection ready for HTTP: after the handshake, where the listener has TLS, and after the first bytes where it has not. `None` when
+/// that failed or took too long.
 async fn open(
     stream: &Arc<TcpStream>,
     peer: SocketAddr,
     listener: listen::Id,
     shared: &Shared,
     stage: &mut watch::Receiver<Stage>,
-) -> Option<(Wire, Option<Secured>)> {
+) -> Option<Opened> {
     let gateway = shared.gateway.load_full();
     let socket = Socket::new(Arc::clone(stream));
+    let http2 = listener
+        .of(&gateway.plan.listeners)
+        .is_none_or(|listener| listener.http2);
     let Some(hosts) = gateway.tls(listener) else {
-        return Some((Wire::Clear(socket), None));
+        let mut ahead = Ahead::default();
+        let protocol = if http2 {
+            sniff(&mut ahead, stream, peer, shared, stage).await?
+        } else {
+            Protocol::Http1
+        };
+        return Some(Opened {
+            wire: Wire::Clear(socket),
+            protocol,
+            secured: None,
+            ahead,
+        });
     };
     // The drain waits for handshakes as for exchanges, and in the end for neither.
     let shaken = tokio::select! {
-        shaken = timeout(gateway.plan.client.handshake, tls::shake(socket, hosts)) => shaken,
+        shaken = timeout(gateway.plan.client.handshake, tls::shake(socket, hosts, http2)) => shaken,
         _ = stage.wait_for(|stage| *stage == Stage::Cutting) => return None,
     };
     match shaken {
-        Ok(Ok((session, secured))) => return Some((Wire::Tls(session), Some(secured))),
+        Ok(Ok((session, secured))) => {
+            return Some(Opened {
+                protocol: secured.protocol,
+                wire: Wire::Tls(session),
+                secured: Some(secured),
+                ahead: Ahead::default(),
+            });
+        }
         Ok(Err(failed)) => {
             tracing::debug!(%peer, error = %failed, "TLS handshake failed");
             shared.meter.connection_error(failed.reason);
@@ -208,4 +249,30 @@ async fn open(
         Err(_) => shared.meter.connection_error("handshake_timeout"),
     }
     None
+}
+
+/// Which protocol the first bytes are of. They have the head's time.
+async fn sniff(
+    ahead: &mut Ahead,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    shared: &Shared,
+    stage: &mut watch::Receiver<Stage>,
+) -> Option<Protocol> {
+    let deadline = shared.gateway.load().plan.client.head;
+    tokio::select! {
+        biased;
+        protocol = timeout(deadline, ahead.protocol(stream)) => match protocol {
+            Ok(protocol) => protocol.ok(),
+            Err(_) => {
+                if !ahead.bytes().is_empty() {
+                    ledger::overdue(shared, peer);
+                    let _ = stream.try_write(TOO_LATE);
+                }
+                None
+            }
+        },
+        // A client that was let in may still ask until the very end.
+        _ = stage.wait_for(|stage| *stage == Stage::Cutting) => None,
+    }
 }

@@ -7,8 +7,9 @@ use http::{HeaderValue, Uri, Version, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use weir_auth::{Caller, identity};
 use weir_proxy::{
-    Body,
+    Body, Upload,
     downstream::Waiting,
+    error::SendError,
     forwarded::Sender,
     inbound::{self, Kind},
     outbound::Outbound,
@@ -16,6 +17,7 @@ use weir_proxy::{
     settings::{StreamPolicy, Timeouts},
     upstream::UpstreamState,
     via::add_via,
+    websocket::Handshake,
 };
 use weir_route::Rewrite;
 
@@ -25,6 +27,7 @@ use crate::{
     ledger::Ledger,
     pipeline::{Asked, with_query},
     refusal::Refusal,
+    upgrade::Upgrade,
 };
 
 /// The facts of one forwarding.
@@ -37,6 +40,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) sender: &'a Sender,
     pub(crate) caller: &'a Caller,
     pub(crate) asked: &'a Asked,
+    pub(crate) upgrade: Option<&'a Upgrade>,
 }
 
 /// An upstream's answer, with what the watch over its body needs.
@@ -46,6 +50,7 @@ pub(crate) struct Passed {
     pub(crate) timeouts: Timeouts,
     pub(crate) policy: StreamPolicy,
     pub(crate) waiting: Waiting,
+    pub(crate) upload: Arc<Upload>,
 }
 
 impl Forward<'_> {
@@ -65,15 +70,20 @@ impl Forward<'_> {
             headers: self.headers(gateway, &head, ledger)?,
             method: head.method.clone(),
             body,
-            upload,
+            upload: Arc::clone(&upload),
+            handshake: self.upgrade.map(|upgrade| upgrade.handshake.clone()),
         };
-        ledger.uploads(&outgoing.upload);
+        ledger.uploads(&upload);
         let mut answer = tokio::select! {
             biased;
             answer = send::send(self.upstream, self.timeout, outgoing) => answer?,
             () = self.client.downstream.was_cut() => return Err(Refusal::Stopping),
         };
         ledger.answered_by(answer.lease.server());
+        if self.upgrade.is_some_and(|upgrade| upgrade.by_connect) && answer.head.status.is_success()
+        {
+            return Err(SendError::NotUpgraded.into());
+        }
         let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
         inbound::inbound(&mut answer.head.headers, kind.stream);
         if gateway.plan.via {
@@ -89,6 +99,7 @@ impl Forward<'_> {
             timeouts: *self.timeout,
             policy: self.stream.clone(),
             waiting,
+            upload,
         })
     }
 
@@ -112,7 +123,11 @@ impl Forward<'_> {
             traceparent: ledger.traceparent(),
             reserved: &|name| identity::is_reserved(name, &[] as &[&str]),
         };
-        Ok(outbound.headers())
+        let mut headers = outbound.headers();
+        if self.upgrade.is_some() {
+            Handshake::write(&mut headers);
+        }
+        Ok(headers)
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.

@@ -21,6 +21,7 @@ use weir_proxy::{
     compress::{Coding, Wish},
     downstream::Downstream,
     forwarded::Sender,
+    stall::Stall,
     summary::{Observer, Outcome, StreamSummary, Summary},
 };
 
@@ -51,6 +52,7 @@ struct Facts {
     https: bool,
     origin: Option<HeaderValue>,
     wish: Option<Wish>,
+    stall: Option<Arc<Stall>>,
     trace: TraceContext,
     caller: Caller,
     told: Vec<(HeaderName, HeaderValue)>,
@@ -73,6 +75,7 @@ impl Ledger {
         sender: &Sender,
         request: &Request<B>,
     ) -> Self {
+        client.downstream.begun();
         let listener = client.listener(gateway);
         let facts = Facts {
             gateway: Arc::clone(gateway),
@@ -89,6 +92,7 @@ impl Ledger {
             https: sender.https,
             origin: request.headers().get(header::ORIGIN).cloned(),
             wish: None,
+            stall: request.extensions().get().cloned(),
             trace: TraceContext::from_headers(request.headers()),
             caller: Caller::default(),
             told: Vec::new(),
@@ -198,6 +202,7 @@ impl Ledger {
             downstream: Arc::clone(&self.facts.downstream),
             started: self.facts.started,
             version: self.facts.version,
+            stall: self.facts.stall.clone(),
             observer: self.facts,
         }
     }
@@ -324,6 +329,9 @@ impl Drop for Facts {
         let outcome = if self.downstream.is_cut() {
             Outcome::Shutdown
         } else {
+            if self.busy.is_some() {
+                self.downstream.abandoned();
+            }
             Outcome::ClientGone
         };
         self.close(&Summary {
@@ -378,6 +386,12 @@ pub(crate) fn broken(shared: &Shared, peer: SocketAddr, error: &hyper::Error) {
 /// A request whose head did not come to its end in time.
 pub(crate) fn overdue(shared: &Shared, peer: SocketAddr) {
     unparsed(shared, peer, StatusCode::REQUEST_TIMEOUT, "head_timeout");
+}
+
+/// A client that does little else than take its requests back; each of them has told its end itself.
+pub(crate) fn abused(shared: &Shared, peer: SocketAddr) {
+    shared.meter.connection_error("rapid_reset");
+    tracing::warn!(%peer, "connection closed: the client takes back what it asks for");
 }
 
 fn unparsed(shared: &Shared, peer: SocketAddr, status: StatusCode, reason: &'static str) {

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -64,14 +65,22 @@ impl Wire {
 /// See the module.
 pub(crate) struct Line {
     wire: Wire,
+    /// Read before it was known which protocol this is.
+    ahead: Bytes,
     downstream: Arc<Downstream>,
     patience: Arc<Patience>,
 }
 
 impl Line {
-    pub(crate) fn new(wire: Wire, downstream: Arc<Downstream>, patience: Arc<Patience>) -> Self {
+    pub(crate) fn new(
+        wire: Wire,
+        ahead: &[u8],
+        downstream: Arc<Downstream>,
+        patience: Arc<Patience>,
+    ) -> Self {
         Self {
             wire,
+            ahead: Bytes::copy_from_slice(ahead),
             downstream,
             patience,
         }
@@ -84,6 +93,12 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let size = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(size));
+            self.patience.read();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = either!(&mut self.wire, io => Pin::new(io).poll_read(cx, buf));
         if buf.filled().len() > before {
@@ -99,6 +114,7 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf));
         self.patience.wrote(wrote.is_ready());
         wrote
@@ -109,6 +125,7 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs));
         self.patience.wrote(wrote.is_ready());
         wrote

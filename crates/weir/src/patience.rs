@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -34,6 +34,9 @@ pub(crate) struct Patience {
     is_stalled: AtomicBool,
     /// Bytes came since the last exchange ended. Asked on every read, so outside the lock.
     begun: AtomicBool,
+    /// In HTTP/2 bytes may come that begin no request, so silence is counted from the last exchange.
+    no_heads: AtomicBool,
+    busy: AtomicU32,
     phase: Mutex<Phase>,
 }
 
@@ -56,13 +59,25 @@ impl Patience {
             stalled: Mutex::new(None),
             is_stalled: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            no_heads: AtomicBool::new(false),
+            busy: AtomicU32::new(0),
             phase: Mutex::new(Phase::Fresh(Instant::now())),
         })
     }
 
+    /// The connection turned out to be HTTP/2.
+    pub(crate) fn counts_no_heads(&self) {
+        self.no_heads.store(true, Relaxed);
+    }
+
+    /// Whether any exchange runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
+    }
+
     /// Bytes came from the client.
     pub(crate) fn read(&self) {
-        if !self.begun.swap(true, Relaxed) {
+        if !self.no_heads.load(Relaxed) && !self.begun.swap(true, Relaxed) {
             self.set(Phase::Head(Instant::now()));
         }
     }
@@ -78,6 +93,7 @@ impl Patience {
     /// An exchange runs until the guard is dropped: these clocks stand still.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.begun.store(true, Relaxed);
+        self.busy.fetch_add(1, Relaxed);
         self.set(Phase::Busy);
         Busy(Arc::clone(self))
     }
@@ -126,6 +142,9 @@ pub(crate) struct Busy(Arc<Patience>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        if self.0.busy.fetch_sub(1, Relaxed) > 1 {
+            return;
+        }
         self.0.begun.store(false, Relaxed);
         self.0.set(Phase::Silent(Instant::now()));
     }
@@ -158,6 +177,21 @@ mod tests {
         let began = Instant::now();
         assert_eq!(patience.overdue().await, Overdue::Head);
         assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_exchange_of_several_stops_the_clocks_too() {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND, 120 * SECOND);
+        patience.counts_no_heads();
+        let (first, second) = (patience.busy(), patience.busy());
+        drop(first);
+        tokio::select! {
+            _ = patience.overdue() => panic!("an exchange runs"),
+            () = tokio::time::sleep(3600 * SECOND) => {}
+        }
+        drop(second);
+        patience.read();
+        assert_eq!(patience.overdue().await, Overdue::KeepAlive);
     }
 
     #[tokio::test(start_paused = true)]

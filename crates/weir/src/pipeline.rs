@@ -22,34 +22,49 @@ use crate::{
     ledger::Ledger,
     pages, redirect,
     refusal::Refusal,
+    upgrade::Upgrade,
 };
 
 /// One exchange, from a request's head to an answer whose body reports its own end.
 pub(crate) async fn handle(
     client: Arc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let gateway = client.gateway();
     let sender = client.sender(&gateway, request.headers());
+    let upgrade = Upgrade::take(&mut request);
     let mut ledger = Ledger::open(&gateway, &client, &sender, &request);
     let head_only = request.method() == Method::HEAD;
     // A panic in one exchange costs that exchange a 500 and nothing else.
-    let answered = AssertUnwindSafe(exchange(&gateway, &client, &sender, request, &mut ledger))
-        .catch_unwind()
-        .await;
+    let wish = upgrade.as_ref();
+    let answered = AssertUnwindSafe(exchange(
+        &gateway,
+        &client,
+        &sender,
+        request,
+        wish,
+        &mut ledger,
+    ))
+    .catch_unwind()
+    .await;
     Ok(match answered.unwrap_or(Err(Refusal::Internal)) {
-        Ok(Answered::Upstream(passed)) => {
+        Ok(Answered::Upstream(mut passed)) => {
+            if let (Some(upgrade), Some(upstream)) = (upgrade, passed.answer.upgraded.take()) {
+                return Ok(upgrade.grant(*passed, upstream, ledger, &client));
+            }
             let Passed {
                 answer:
                     Answer {
                         mut head,
                         body,
                         lease,
+                        ..
                     },
                 kind,
                 timeouts,
                 policy,
                 waiting,
+                ..
             } = *passed;
             let length = http_body::Body::size_hint(&body).exact();
             let coding = ledger.answered(head.status, &mut head.headers, kind.stream, length);
@@ -67,7 +82,7 @@ pub(crate) async fn handle(
             }
             Response::from_parts(head, body)
         }
-        Ok(Answered::Own(response)) => watch_own(response, ledger, head_only),
+        Ok(Answered::Own(response)) => watch_own(*response, ledger, head_only),
         Err(refusal) => {
             ledger.refused(&refusal);
             watch_own(refusal.into_response(), ledger, head_only)
@@ -78,7 +93,13 @@ pub(crate) async fn handle(
 /// What an exchange comes to when nothing refused it.
 enum Answered {
     Upstream(Box<Passed>),
-    Own(Response<Body>),
+    Own(Box<Response<Body>>),
+}
+
+impl Answered {
+    fn own(response: Response<Body>) -> Self {
+        Self::Own(Box::new(response))
+    }
 }
 
 async fn exchange(
@@ -86,11 +107,12 @@ async fn exchange(
     client: &Client,
     sender: &Sender,
     request: Request<Incoming>,
+    upgrade: Option<&Upgrade>,
     ledger: &mut Ledger,
 ) -> Result<Answered, Refusal> {
     let (head, body) = request.into_parts();
     if let Some(elsewhere) = client.listener(gateway).and_then(|at| at.redirect.as_ref()) {
-        return redirect::redirect(&gateway.plan, elsewhere, &head).map(Answered::Own);
+        return redirect::redirect(&gateway.plan, elsewhere, &head).map(Answered::own);
     }
     let asked = locate(&gateway.plan, &head)?;
     let route = &gateway.plan.routes[asked.route];
@@ -101,7 +123,7 @@ async fn exchange(
     ledger.wishes(Wish::of(&route.compress, &head.headers));
     // Before who is asking: a browser asks without credentials whether it may send them.
     if asked.preflight {
-        return preflight(route, &head.headers, ledger).map(Answered::Own);
+        return preflight(route, &head.headers, ledger).map(Answered::own);
     }
 
     let certificate = client
@@ -118,7 +140,7 @@ async fn exchange(
 
     match &route.action {
         Action::Serve { page, allow } => {
-            pages::serve(*page, allow, client.shared(), sender.address, &head).map(Answered::Own)
+            pages::serve(*page, allow, client.shared(), sender.address, &head).map(Answered::own)
         }
         Action::Files {
             rewrite,
@@ -132,10 +154,8 @@ async fn exchange(
                 &rewrite.apply(&asked.path),
             )
             .await?;
-            Ok(Answered::Own(files::with_cache_control(
-                file,
-                cache_control.as_ref(),
-            )))
+            let file = files::with_cache_control(file, cache_control.as_ref());
+            Ok(Answered::own(file))
         }
         Action::Proxy {
             upstream,
@@ -152,6 +172,7 @@ async fn exchange(
                 sender,
                 caller: &caller,
                 asked: &asked,
+                upgrade,
             };
             let passed = forward.run(gateway, head, body, ledger).await?;
             Ok(Answered::Upstream(Box::new(passed)))

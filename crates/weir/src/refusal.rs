@@ -74,7 +74,10 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Send(
-                SendError::Connect(_) | SendError::Failed(_) | SendError::UnexpectedUpgrade,
+                SendError::Connect(_)
+                | SendError::Failed(_)
+                | SendError::UnexpectedUpgrade
+                | SendError::NotUpgraded,
             ) => StatusCode::BAD_GATEWAY,
             Self::Send(SendError::ConnectTimeout | SendError::HeadersTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -110,6 +113,7 @@ impl Refusal {
             Self::Send(SendError::HeadersTimeout) => "headers_timeout",
             Self::Send(SendError::Failed(_)) => "upstream_failed",
             Self::Send(SendError::UnexpectedUpgrade) => "unexpected_upgrade",
+            Self::Send(SendError::NotUpgraded) => "not_upgraded",
             Self::Stopping => "stopping",
             Self::Internal => "internal",
         }

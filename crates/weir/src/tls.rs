@@ -23,10 +23,10 @@ pub(crate) use pair::Flaw;
 pub(crate) use session::Session;
 pub(crate) use watch::watch;
 
-use crate::socket::Socket;
+use crate::{client::Protocol, socket::Socket};
 
 /// What `weir` offers by ALPN, in its own order of preference.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The hosts of one listener, in the order of the file. The first is the default.
 #[derive(Clone, Debug)]
@@ -73,6 +73,8 @@ pub(crate) struct Secured {
     pub(crate) policy: Option<Arc<Policy>>,
     /// The verified certificate of the client.
     pub(crate) certificate: Option<PeerCertificate>,
+    /// What ALPN chose; HTTP/1.1 for a client that knows no ALPN.
+    pub(crate) protocol: Protocol,
 }
 
 /// Why there is no session.
@@ -84,18 +86,25 @@ pub(crate) struct Failed {
     source: io::Error,
 }
 
-/// The handshake. It has no clock of its own.
-pub(crate) async fn shake(socket: Socket, hosts: &Hosts) -> Result<(Session, Secured), Failed> {
+/// The handshake; `http2`: whether that is offered. It has no clock of its own.
+pub(crate) async fn shake(
+    socket: Socket,
+    hosts: &Hosts,
+    http2: bool,
+) -> Result<(Session, Secured), Failed> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
         .map_err(failed)?;
     // rustls gives the name in lower case and refuses addresses in it; a client that sends none wants the default.
     let name = start.client_hello().server_name().map(str::to_owned);
     let serves = hosts.find(name.as_deref()).serves();
-    let stream = start
-        .into_stream(Arc::clone(&serves.config))
-        .await
-        .map_err(failed)?;
+    let mut config = Arc::clone(&serves.config);
+    if !http2 {
+        Arc::make_mut(&mut config)
+            .alpn_protocols
+            .retain(|name| name != b"h2");
+    }
+    let stream = start.into_stream(config).await.map_err(failed)?;
     let certificate = match stream.get_ref().1.peer_certificates() {
         Some([first, ..]) => Some(facts::peer(first).map_err(|error| Failed {
             reason: "client_certificate",
@@ -103,7 +112,12 @@ pub(crate) async fn shake(socket: Socket, hosts: &Hosts) -> Result<(Session, Sec
         })?),
         _ => None,
     };
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
     let secured = Secured {
+        protocol,
         policy: serves.policy.clone(),
         certificate,
     };

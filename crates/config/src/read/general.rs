@@ -30,6 +30,10 @@ pub(super) fn listeners(root: &Table<'_>, has_trusted: bool) -> Vec<Listener> {
         };
         let node = table.need("address", "where to listen, such as \"0.0.0.0:8080\"");
         let tls = table.get("tls").map(|node| tls::hosts(&node));
+        let http2 = table
+            .get("http2")
+            .and_then(|node| node.boolean())
+            .unwrap_or(true);
         let redirect = table.get("redirect").and_then(|node| redirect(&node));
         let proxy_protocol = table
             .get("proxy_protocol")
@@ -53,6 +57,7 @@ pub(super) fn listeners(root: &Table<'_>, has_trusted: bool) -> Vec<Listener> {
                 seen.push((address, node.line()));
                 listeners.push(Listener {
                     address,
+                    http2,
                     tls: tls.unwrap_or_default(),
                     redirect,
                     proxy_protocol: proxy_protocol.is_some(),

@@ -216,6 +216,7 @@ pub(super) fn timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
         first_event: optional("first_event").unwrap_or(default.first_event),
         idle: clock("idle").unwrap_or(default.idle),
         total: optional("total").unwrap_or(default.total),
+        tunnel: clock("tunnel").unwrap_or(default.tunnel),
     };
     table.finish();
     timeouts

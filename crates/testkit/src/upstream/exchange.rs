@@ -64,6 +64,14 @@ impl Exchange {
             .filter(|piece| !piece.is_empty())
     }
 
+    /// The next bytes as they come, framed by nothing: for what follows a 101. `None` at the end.
+    pub async fn raw(&mut self) -> Option<Vec<u8>> {
+        let taken = self
+            .connection
+            .take(|bytes| (!bytes.is_empty()).then(|| std::mem::take(bytes)));
+        within("bytes", taken).await
+    }
+
     /// Whether the request's body came to its end.
     #[must_use]
     pub fn body_done(&self) -> bool {

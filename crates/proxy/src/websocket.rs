@@ -1,0 +1,172 @@
+//! The handshake of a WebSocket (RFC 6455 section 4): what asks for one, and whether an answer truly grants it. Nothing may tunnel before both
+//! are certain: a gateway that believes any 101 lets the two sides disagree on where a request ends. Pure, but for the random key.
+
+use aws_lc_rs::{digest, rand};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http_body::Body;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
+/// RFC 6455 section 1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A handshake that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// What the answer must prove to have read.
+    accept: String,
+}
+
+impl Handshake {
+    /// The handshake a request asks for; `None` for every other request, whose `Upgrade`, if it has one, is not obeyed.
+    pub fn of<B: Body>(request: &Request<B>) -> Option<Self> {
+        let headers = request.headers();
+        let asks = *request.method() == Method::GET
+            && request.body().is_end_stream()
+            && switches(headers)
+            && single(headers, &header::SEC_WEBSOCKET_VERSION)? == "13";
+        let key = single(headers, &header::SEC_WEBSOCKET_KEY)?.as_bytes();
+        let whole = STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+        (asks && whole).then(|| Self {
+            accept: accept(key),
+        })
+    }
+
+    /// Makes an upgrade of a request that had no need to ask for one: an extended CONNECT (RFC 8441).
+    pub fn ask(headers: &mut HeaderMap) {
+        let mut key = [0; 16];
+        rand::fill(&mut key).expect("the operating system has random bytes");
+        let key = HeaderValue::from_str(&STANDARD.encode(key)).expect("base64 is visible ASCII");
+        headers.insert(header::SEC_WEBSOCKET_KEY, key);
+        headers.insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        Self::write(headers);
+    }
+
+    /// The two headers of one hop that make a message an upgrade, of requests and of answers.
+    pub fn write(headers: &mut HeaderMap) {
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::UPGRADE, WEBSOCKET);
+    }
+
+    /// Whether a 101 with these headers grants this handshake.
+    pub(crate) fn is_granted(&self, headers: &HeaderMap) -> bool {
+        switches(headers)
+            && single(headers, &header::SEC_WEBSOCKET_ACCEPT)
+                .is_some_and(|proof| proof.as_bytes() == self.accept.as_bytes())
+    }
+}
+
+fn accept(key: &[u8]) -> String {
+    let text = [key, GUID].concat();
+    STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text))
+}
+
+/// `Upgrade: websocket` and nothing else, and `Connection` names it.
+fn switches(headers: &HeaderMap) -> bool {
+    let named = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
+    named
+        && single(headers, &header::UPGRADE)
+            .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "WebSocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+    ];
+
+    fn request(headers: &[(&str, &str)]) -> Request<Empty<&'static [u8]>> {
+        let mut request = Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Empty::new()).unwrap()
+    }
+
+    fn answer(headers: &[(&str, &str)]) -> HeaderMap {
+        request(headers).headers().clone()
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_is_granted() {
+        let handshake = Handshake::of(&request(&GOOD)).unwrap();
+        let granted = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ];
+        assert!(handshake.is_granted(&answer(&granted)));
+        for without in 0..3 {
+            let mut headers = granted.to_vec();
+            headers.remove(without);
+            assert!(!handshake.is_granted(&answer(&headers)), "{headers:?}");
+            let mut headers = granted.to_vec();
+            headers.push(granted[without]);
+            // `Connection` may come in several lines.
+            assert_eq!(handshake.is_granted(&answer(&headers)), without == 0);
+        }
+        for (at, wrong) in [
+            (0, "close"),
+            (1, "h2c"),
+            (2, "s3pPLMBiTxaQ9kYGzzhZRbK+xOO="),
+        ] {
+            let mut headers = granted;
+            headers[at].1 = wrong;
+            assert!(!handshake.is_granted(&answer(&headers)), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_quite_a_handshake_is_none() {
+        for (at, wrong) in [
+            (0, "keep-alive"),
+            (1, "h2c"),
+            (1, "websocket, h2c"),
+            (2, ""),
+            (2, "c2hvcnQ="),
+            (2, "not base64 at all !!!!!!"),
+            (3, "8"),
+        ] {
+            let mut headers = GOOD;
+            headers[at].1 = wrong;
+            assert_eq!(Handshake::of(&request(&headers)), None, "{wrong:?}");
+        }
+        let mut twice = GOOD.to_vec();
+        twice.push(GOOD[2]);
+        assert_eq!(Handshake::of(&request(&twice)), None);
+
+        let mut post = request(&GOOD);
+        *post.method_mut() = Method::POST;
+        assert_eq!(Handshake::of(&post), None);
+        let with_body = request(&GOOD).map(|_| Full::new(&b"x"[..]));
+        assert_eq!(Handshake::of(&with_body), None);
+    }
+
+    #[test]
+    fn one_asked_for_by_weir_is_whole() {
+        let mut connect = request(&[]);
+        Handshake::ask(connect.headers_mut());
+        assert!(Handshake::of(&connect).is_some());
+    }
+}

@@ -1,0 +1,59 @@
+//! What runs on a connection beside the connection itself: the streams of HTTP/2, a tunnel. Polled by the connection's own task and
+//! dropped with it, so nothing is spawned: cancellation stays Drop, and whoever counts connections counts these too.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
+
+/// Where new ones are put. They start when the connection's task comes round, which is in the same turn.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl Tasks {
+    /// Adds one.
+    pub(crate) fn add(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.lock().push(Box::pin(task));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<BoxFuture<'static, ()>>> {
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the lock")
+    }
+}
+
+/// The connection's side: what was put there, running.
+pub(crate) struct Running {
+    fresh: Tasks,
+    set: FuturesUnordered<BoxFuture<'static, ()>>,
+}
+
+impl Running {
+    pub(crate) fn new(fresh: Tasks) -> Self {
+        Self {
+            fresh,
+            set: FuturesUnordered::new(),
+        }
+    }
+
+    /// Drives them all; resolves when none is left and `last` says that none will come.
+    pub(crate) async fn drive(&mut self, last: bool) {
+        poll_fn(|cx| {
+            loop {
+                self.set.extend(self.fresh.lock().drain(..));
+                match std::pin::Pin::new(&mut self.set).poll_next(cx) {
+                    Poll::Ready(Some(())) => {}
+                    // One that ran may have put another there.
+                    _ if !self.fresh.lock().is_empty() => {}
+                    Poll::Ready(None) if last => return Poll::Ready(()),
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+}

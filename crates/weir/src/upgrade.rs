@@ -1,0 +1,74 @@
+//! WebSockets: a request that asks for one, by HTTP/1.1's `Upgrade` or HTTP/2's extended CONNECT (RFC 8441), and the tunnel behind a 101 that
+//! grants it. Every check of the pipeline comes before; every other `Upgrade` is not obeyed and does not travel.
+
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
+use weir_proxy::{Body, send::Answer, tunnel::Tunnel, websocket::Handshake};
+
+use crate::{client::Client, forward::Passed, ledger::Ledger};
+
+/// A client's wish for a tunnel.
+pub(crate) struct Upgrade {
+    /// What it asked for.
+    pub(crate) handshake: Handshake,
+    /// By extended CONNECT: a 2xx grants it, whatever the upstream meant by that.
+    pub(crate) by_connect: bool,
+    client: OnUpgrade,
+}
+
+impl Upgrade {
+    /// Takes the wish out of a request. An extended CONNECT becomes the upgrade it stands for, so that routing, identity and the Origin rule
+    /// see one kind of request.
+    pub(crate) fn take(request: &mut Request<Incoming>) -> Option<Self> {
+        let by_connect = *request.method() == Method::CONNECT
+            && request
+                .extensions()
+                .get::<Protocol>()
+                .is_some_and(|protocol| protocol.as_str() == "websocket");
+        if by_connect {
+            *request.method_mut() = Method::GET;
+            Handshake::ask(request.headers_mut());
+        }
+        let handshake = Handshake::of(request)?;
+        Some(Self {
+            handshake,
+            by_connect,
+            client: hyper::upgrade::on(request),
+        })
+    }
+
+    /// The answer that grants it; the tunnel takes the ledger with it and runs beside the connection.
+    pub(crate) fn grant(
+        self,
+        passed: Passed,
+        upstream: OnUpgrade,
+        mut ledger: Ledger,
+        client: &Client,
+    ) -> Response<Body> {
+        let Passed {
+            answer: Answer {
+                mut head, lease, ..
+            },
+            timeouts,
+            upload,
+            ..
+        } = passed;
+        if self.by_connect {
+            head.status = StatusCode::OK;
+            head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        } else {
+            Handshake::write(&mut head.headers);
+        }
+        ledger.answered(head.status, &mut head.headers, false, Some(0));
+        let tunnel = Tunnel {
+            client: self.client,
+            upstream,
+            lease,
+            exchange: ledger.into_exchange(),
+            upload,
+            idle: timeouts.tunnel,
+        };
+        client.tasks.add(tunnel.run());
+        Response::from_parts(head, Body::empty())
+    }
+}
