@@ -10,6 +10,11 @@ mod cases {
     mod deployments;
     mod dying;
     mod http2;
+    mod edge_clients;
+    mod edge_compress;
+    mod edge_cors;
+    mod edge_peers;
+    mod edge_redirect;
     mod leaving;
     mod life;
     mod many;

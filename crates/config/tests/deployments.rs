@@ -59,6 +59,43 @@ fn the_default_file_needs_nothing() {
 }
 
 #[test]
+fn ai_endpoint() {
+    let plan = load("ai-endpoint.toml", &[("SERVER_NAME", "portal.test")]);
+    let [http, https] = &plan.listeners[..] else {
+        panic!("{:?}", plan.listeners)
+    };
+    assert_eq!((http.address.port(), https.address.port()), (80, 443));
+    let redirect = http.redirect.as_ref().unwrap();
+    assert_eq!(redirect.status.as_u16(), 301);
+    assert_eq!(redirect.host.as_ref().unwrap().host(), "portal.test");
+    assert!(http.tls.is_empty() && https.tls.len() == 1 && https.redirect.is_none());
+    assert_eq!(https.headers.len(), 4);
+    assert_eq!(
+        served(&plan, "GET", "/v1/x"),
+        "endpoint (public): endpoint/v1/x"
+    );
+    assert_eq!(
+        served(&plan, "GET", "/healthz"),
+        "healthz (public): endpoint/healthz"
+    );
+    assert_eq!(plan.upstreams[0].timeout.idle.as_secs(), 90);
+}
+
+#[test]
+fn dr_migrate_lets_its_sister_sites_in_where_the_assistant_is() {
+    let plan = load(
+        "dr-migrate.toml",
+        &[("PORTAL_ADDRESS", "portal.internal:80")],
+    );
+    for route in &plan.routes {
+        let is_api = ["/chat/copilotkit-api", "/chat/backend", "/chat/data"]
+            .iter()
+            .any(|api| route.path.starts_with(api));
+        assert_eq!(route.cors.is_some(), is_api, "{}", route.name);
+    }
+}
+
+#[test]
 fn dr_migrate() {
     let plan = load(
         "dr-migrate.toml",

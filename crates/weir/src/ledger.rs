@@ -175,10 +175,14 @@ impl Ledger {
     ) -> Option<Coding> {
         let facts = &mut *self.facts;
         facts.status = status.as_u16();
-        // Set, not added: an upstream's own copy must not double what the operator asked for.
-        headers.extend(facts.listener.drain(..));
+        // Set, not added (as `extend` would): an upstream's own copy must not double what the operator asked for.
+        for (name, value) in facts.listener.drain(..) {
+            headers.insert(name, value);
+        }
         if let Some(route) = facts.route.map(|route| &facts.gateway.plan.routes[route]) {
-            headers.extend(route.headers.iter().cloned());
+            for (name, value) in &route.headers {
+                headers.insert(name, value.clone());
+            }
             if let Some(cors) = &route.cors {
                 cors.answer(facts.origin.as_ref(), headers);
             }

@@ -66,7 +66,7 @@ pub(crate) async fn handle(
                 waiting,
                 ..
             } = *passed;
-            let length = http_body::Body::size_hint(&body).exact();
+            let length = declared_length(&head.headers);
             let coding = ledger.answered(head.status, &mut head.headers, kind.stream, length);
             let mut body = Body::upstream(
                 body,
