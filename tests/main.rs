@@ -21,5 +21,6 @@ mod cases {
     mod refusals;
     mod routing;
     mod streams;
+    mod tls;
     mod websocket;
 }

@@ -3,64 +3,26 @@
 
 use std::{io, net::SocketAddr};
 
+use rustls::ClientConnection;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
+pub use crate::answer::{Answer, End};
 use crate::{
     body::Decoder,
     clock::within,
     head::{Head, find},
     sockets,
+    tls::Tls,
+    transport::Transport,
 };
-
-/// How a body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// As its framing announced: the length was reached, the last chunk seen, or the connection closed where that is the end.
-    Clean,
-    /// The connection was closed before that.
-    Eof,
-    /// The connection was reset.
-    Reset,
-}
-
-/// A whole answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Status line and headers.
-    pub head: Head,
-    /// The body without its framing.
-    pub body: Vec<u8>,
-    /// Whether that is all of it.
-    pub end: End,
-}
-
-impl Answer {
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.head.status()
-    }
-
-    /// The first value of a header.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.header(name)
-    }
-
-    /// The body as text; what is not UTF-8 is replaced.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
 
 /// One connection of a client.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Transport,
     local: SocketAddr,
     peer: SocketAddr,
     /// Read from the socket, not yet handed out.
@@ -86,12 +48,27 @@ impl Client {
 
     /// As `connect`; `None` when nobody listens there.
     pub async fn try_connect(peer: SocketAddr) -> Option<Self> {
-        let stream = within("a connection", TcpStream::connect(peer))
-            .await
-            .ok()?;
-        stream.set_nodelay(true).expect("a live socket");
-        Some(Self {
-            local: stream.local_addr().expect("a live socket"),
+        let stream = dial(peer).await?;
+        Some(Self::over(Transport::Clear(stream), peer))
+    }
+
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// When the handshake fails. With TLS 1.3 a server that wants a certificate says so only after it.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub async fn secured(peer: SocketAddr, tls: &Tls) -> io::Result<Self> {
+        let stream = dial(peer).await.expect("a listener");
+        let connector = tokio_rustls::TlsConnector::from(tls.config());
+        let stream = within("a handshake", connector.connect(tls.name(), stream)).await?;
+        Ok(Self::over(Transport::Tls(Box::new(stream)), peer))
+    }
+
+    fn over(stream: Transport, peer: SocketAddr) -> Self {
+        Self {
+            local: stream.socket().local_addr().expect("a live socket"),
             stream,
             peer,
             buffer: Vec::new(),
@@ -99,7 +76,25 @@ impl Client {
             body: None,
             taken: Vec::new(),
             asked: std::collections::VecDeque::new(),
-        })
+        }
+    }
+
+    /// What the handshake came to.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn session(&self) -> &ClientConnection {
+        self.stream.session().expect("a connection by TLS")
+    }
+
+    /// Says close_notify and keeps the socket open.
+    ///
+    /// # Panics
+    /// When the connection is gone.
+    pub async fn goodbye(&mut self) {
+        self.stream.goodbye();
+        self.stream.flush().await.expect("a live socket");
     }
 
     /// Our address, as the peer sees it.
@@ -133,7 +128,11 @@ impl Client {
     /// # Errors
     /// What the socket says.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        within("the peer to read", self.stream.write_all(bytes.as_ref())).await
+        within("the peer to read", async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        })
+        .await
     }
 
     /// Sends a request without a body: `request("GET", "/path", &["cookie: a=b"])`. Host is `a.test` unless given.
@@ -298,12 +297,17 @@ impl Client {
     /// The kernel would send RST instead if unread bytes lay in our receive buffer, so those are taken first.
     pub fn close(self) {
         let mut sink = [0; 64 * 1024];
-        while self.stream.try_read(&mut sink).is_ok_and(|read| read > 0) {}
+        while self
+            .stream
+            .socket()
+            .try_read(&mut sink)
+            .is_ok_and(|read| read > 0)
+        {}
     }
 
     /// Closes with RST.
     pub fn reset(self) {
-        sockets::reset_on_close(&self.stream);
+        sockets::reset_on_close(self.stream.socket());
     }
 
     async fn next_piece(&mut self) -> Result<Vec<u8>, End> {
@@ -347,6 +351,14 @@ impl Client {
         self.ended = Some(end);
         Err(end)
     }
+}
+
+async fn dial(peer: SocketAddr) -> Option<TcpStream> {
+    let stream = within("a connection", TcpStream::connect(peer))
+        .await
+        .ok()?;
+    stream.set_nodelay(true).expect("a live socket");
+    Some(stream)
 }
 
 /// One request on a connection of its own.

@@ -2,6 +2,7 @@
 //! byte, and the real binary as a child process. Everything here speaks raw bytes on sockets and shares no line with the
 //! proxy, so that a mistake in the proxy's library cannot hide itself. What must come true is left to the tests.
 
+mod answer;
 pub mod body;
 pub mod client;
 pub mod clock;
@@ -12,6 +13,8 @@ pub mod mint;
 pub mod process;
 pub mod skip;
 pub mod sockets;
+pub mod tls;
+mod transport;
 pub mod upstream;
 
 pub use client::{Answer, Client, End};

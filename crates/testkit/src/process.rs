@@ -186,7 +186,10 @@ impl Weir {
                 .find_map(|line| after(line, "admin on http://"));
             self.listeners = lines
                 .iter()
-                .filter_map(|line| after(line, "listening on http://"))
+                .filter_map(|line| {
+                    after(line, "listening on http://")
+                        .or_else(|| after(line, "listening on https://"))
+                })
                 .collect();
             self.admin
         })
