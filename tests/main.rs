@@ -20,6 +20,7 @@ mod cases {
     mod many;
     mod refusals;
     mod routing;
+    mod secure_streams;
     mod streams;
     mod tls;
     mod websocket;

@@ -254,7 +254,7 @@ async fn unread_body(answered: bool, leave: Leave) -> Duration {
 
 /// Whether weir leaves something unread although it had time to read it.
 #[cfg(target_os = "linux")]
-async fn stays_unread(client: &Client) -> bool {
+pub(super) async fn stays_unread(client: &Client) -> bool {
     let (mut last, mut still) = (u64::MAX, 0);
     while still < 10 {
         let Some(held) = client.held().filter(|held| held.unread > 0) else {

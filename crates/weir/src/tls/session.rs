@@ -9,11 +9,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use weir_proxy::downstream::Downstream;
 
 use crate::socket::Socket;
+
+/// So many decrypted bytes may lie unread by hyper before reading beside it stops: as many as one record has. It is rustls's own bound too.
+const AHEAD: usize = 16 * 1024;
 
 /// See the module.
 #[derive(Clone)]
@@ -22,22 +25,22 @@ pub(crate) struct Session(Arc<Mutex<Inner>>);
 struct Inner {
     stream: TlsStream<Socket>,
     /// Bytes lie decrypted that were read beside hyper, and hyper was told.
-    ahead: bool,
+    told: bool,
 }
 
 impl Session {
     pub(super) fn new(stream: TlsStream<Socket>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             stream,
-            ahead: false,
+            told: false,
         })))
     }
 
     /// Resolves when the client has said close_notify, or has broken the session, while an exchange waits on an upstream.
     ///
-    /// Goodbyes stand in the stream of records, behind whatever was sent before. So while hyper does not read, this reads on until rustls
-    /// holds decrypted bytes that hyper has not taken: at most what one read of the socket brings, some 16 KiB. A close_notify behind more than that
-    /// cannot be seen until hyper reads; a client that really leaves closes its socket too, which `socket::left` sees in any case.
+    /// The goodbye stands in the stream of records, behind whatever was sent before. So while hyper does not read, this reads on until
+    /// one record's worth of decrypted bytes lies there. A close_notify behind more than that cannot be seen before hyper reads; a client
+    /// that really leaves closes its socket too, which `socket::left` sees in any case.
     pub(crate) async fn left(&self, downstream: &Downstream) {
         poll_fn(|cx| {
             // Asked anew each time the task runs, after hyper had its turn: the exchange may have begun in that turn.
@@ -52,22 +55,31 @@ impl Session {
 
     fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        let Inner { stream, ahead } = &mut *inner;
-        match Pin::new(&mut *stream).poll_fill_buf(cx) {
-            Poll::Ready(Ok([])) | Poll::Ready(Err(_)) => return Poll::Ready(()),
-            Poll::Ready(Ok(_)) => {}
-            Poll::Pending => return Poll::Pending,
+        let Inner { stream, told } = &mut *inner;
+        let (socket, session) = stream.get_mut();
+        loop {
+            let Ok(state) = session.process_new_packets() else {
+                return Poll::Ready(());
+            };
+            if state.peer_has_closed() {
+                return Poll::Ready(());
+            }
+            let ahead = state.plaintext_bytes_to_read();
+            if ahead > 0 && !std::mem::replace(told, true) {
+                // hyper may wait for just these bytes, and the socket will not wake it any more.
+                cx.waker().wake_by_ref();
+            }
+            if ahead >= AHEAD {
+                return Poll::Pending;
+            }
+            let mut reader = Now { socket, cx };
+            match session.read_tls(&mut reader) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
         }
-        // In the same read as the bytes before it.
-        let state = stream.get_mut().1.process_new_packets();
-        if state.is_err() || state.is_ok_and(|state| state.peer_has_closed()) {
-            return Poll::Ready(());
-        }
-        if !std::mem::replace(ahead, true) {
-            // hyper may wait for just these bytes, and the socket will not wake it any more.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
     }
 
     /// A last word without waiting: what the socket does not take at once is lost.
@@ -85,6 +97,22 @@ impl Session {
     }
 }
 
+/// The socket as rustls reads it: what is not there now is `WouldBlock`, and wakes the task when it comes.
+struct Now<'a, 'b> {
+    socket: &'a mut Socket,
+    cx: &'a mut Context<'b>,
+}
+
+impl io::Read for Now<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(buf);
+        match Pin::new(&mut *self.socket).poll_read(self.cx, &mut buf) {
+            Poll::Ready(read) => read.map(|()| buf.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
 impl AsyncRead for Session {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -92,7 +120,7 @@ impl AsyncRead for Session {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
-        inner.ahead = false;
+        inner.told = false;
         Pin::new(&mut inner.stream).poll_read(cx, buf)
     }
 }
