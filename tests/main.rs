@@ -7,6 +7,7 @@ mod stage;
 mod cases {
     mod accounts;
     mod answers;
+    mod certificates;
     mod deployments;
     mod dying;
     mod http2;
@@ -21,6 +22,7 @@ mod cases {
     mod refusals;
     mod routing;
     mod secure_streams;
+    mod secure_upstreams;
     mod streams;
     mod tls;
     mod websocket;

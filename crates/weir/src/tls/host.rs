@@ -224,6 +224,8 @@ impl Serves {
         };
         let keys = pairs.iter().map(|pair| Arc::clone(&pair.key)).collect();
         let mut config = builder.with_cert_resolver(Arc::new(Choice(keys)));
+        // The order of the suites is the server's: a client cannot be talked into the last of them.
+        config.ignore_client_order = true;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.ticketer = Arc::clone(&ticketer);
         // Sessions live in tickets alone, which every worker can open and no memory holds.
