@@ -10,12 +10,12 @@ mod cases {
     mod certificates;
     mod deployments;
     mod dying;
-    mod http2;
     mod edge_clients;
     mod edge_compress;
     mod edge_cors;
     mod edge_peers;
     mod edge_redirect;
+    mod http2;
     mod leaving;
     mod life;
     mod many;
@@ -26,4 +26,5 @@ mod cases {
     mod streams;
     mod tls;
     mod websocket;
+    mod wire;
 }

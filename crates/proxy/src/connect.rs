@@ -5,10 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,19 +17,21 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{lease::Connection, settings::Server, tls::Secure};
+use crate::{
+    lease::Connection,
+    line::{Facts, Line},
+    settings::Server,
+    tls::Secure,
+};
 
-/// The longest answer head taken from an upstream, in bytes; the read buffer grows up to it. More is refused as invalid.
-const MAX_HEAD: usize = 64 * 1024;
+/// What a connection holds of an answer not yet passed on, in bytes. The longest head fits: it is let through whole.
+const BUFFER: usize = weir_wire::MAX_HEAD + 1024;
 
 pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result<Connection> {
-    let heard = Arc::new(AtomicBool::new(false));
-    let line = Line {
-        stream: dial(server, secure).await?,
-        heard: Arc::clone(&heard),
-    };
+    let facts = Arc::<Facts>::default();
+    let line = Line::new(dial(server, secure).await?, Arc::clone(&facts));
     let (send, driver) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(BUFFER)
         .handshake(TokioIo::new(line))
         .await
         .map_err(io::Error::other)?;
@@ -43,7 +42,7 @@ pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result
     Ok(Connection {
         send,
         driver,
-        heard,
+        facts,
     })
 }
 
@@ -129,57 +128,5 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
-}
-
-/// The connection, and whether the server has said anything since the flag was last cleared. hyper reports a connection that closed before
-/// and one that closed within the answer's head alike, but only after the first may a request be sent again.
-struct Line {
-    stream: Transport,
-    heard: Arc<AtomicBool>,
-}
-
-impl AsyncRead for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.heard.store(true, Relaxed);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -28,8 +28,8 @@ pub struct Kind {
 impl Kind {
     /// Decides from the answer's head; `always` is the route's `stream = true`.
     pub fn of(method: &Method, head: &response::Parts, body: &Incoming, always: bool) -> Self {
-        let sized = head.headers.contains_key(header::CONTENT_LENGTH);
         let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let sized = head.headers.contains_key(header::CONTENT_LENGTH) && !chunked;
         let bodyless = *method == Method::HEAD
             || head.status.is_informational()
             || matches!(
@@ -51,6 +51,10 @@ impl Kind {
 
 /// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.
 pub fn inbound(headers: &mut HeaderMap, stream: bool) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let hop = HopByHop::of(headers);
     let gone: Vec<HeaderName> = headers
         .keys()

@@ -3,20 +3,20 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::JoinHandle;
 
-use crate::{pool, upstream::UpstreamState, watched::Body};
+use crate::{line::Facts, pool, source::Upload, upstream::UpstreamState, watched::Body};
 
 /// An open connection to a server, and the task that drives it (hyper's client needs one; it ends with this value).
 pub(crate) struct Connection {
     pub(crate) send: SendRequest<Body>,
     pub(crate) driver: JoinHandle<()>,
-    /// Set by the first byte that comes.
-    pub(crate) heard: Arc<AtomicBool>,
+    /// What hyper does not tell of it.
+    pub(crate) facts: Arc<Facts>,
 }
 
 impl Drop for Connection {
@@ -31,6 +31,7 @@ pub struct Lease {
     upstream: Arc<UpstreamState>,
     server: usize,
     connection: Option<Connection>,
+    upload: Option<Arc<Upload>>,
 }
 
 impl Lease {
@@ -40,6 +41,7 @@ impl Lease {
             upstream,
             server,
             connection: Some(connection),
+            upload: None,
         }
     }
 
@@ -59,8 +61,18 @@ impl Lease {
         self.upstream.servers()[self.server].events.retried();
     }
 
-    /// The exchange ended cleanly: the connection may carry another.
+    /// The answer came to the request whose body this is.
+    pub(crate) fn answers(&mut self, upload: &Arc<Upload>) {
+        self.upload = Some(Arc::clone(upload));
+    }
+
+    /// The exchange ended cleanly: the connection may carry another, unless the server said more than it was asked, or had its say before it
+    /// was sent the whole request.
     pub(crate) fn release(mut self) {
+        let half_sent = self.upload.as_ref().is_some_and(|upload| !upload.done());
+        if half_sent || self.connection().facts.spent.load(Relaxed) {
+            return;
+        }
         if let Some(connection) = self.connection.take() {
             let server = &self.upstream.servers()[self.server];
             pool::put(

@@ -29,6 +29,7 @@ mod drain;
 mod encode;
 mod hop;
 mod lease;
+mod line;
 mod source;
 mod watched;
 

@@ -85,6 +85,7 @@ pub async fn send(
                 if switches && !handshake.as_ref().is_some_and(granted) {
                     return Err(SendError::UnexpectedUpgrade);
                 }
+                lease.answers(&upload);
                 let upgraded = switches.then(|| hyper::upgrade::on(&mut response));
                 let (head, body) = response.into_parts();
                 return Ok(Answer {
@@ -109,7 +110,7 @@ pub async fn send(
                 if let Some(fault) = BodyFault::behind(&error) {
                     return Err(SendError::RequestBody(fault));
                 }
-                let heard = lease.connection().heard.load(Relaxed);
+                let heard = lease.connection().facts.heard.load(Relaxed);
                 let Some((method, target, headers)) =
                     spare.as_ref().filter(|_| reused && !heard && retries > 0)
                 else {
@@ -197,7 +198,7 @@ async fn exchange(
     patience: Duration,
     upload: &Upload,
 ) -> Result<http::Response<Incoming>, Failed> {
-    lease.connection().heard.store(false, Relaxed);
+    lease.connection().facts.heard.store(false, Relaxed);
     let mut answer = std::pin::pin!(lease.connection().send.try_send_request(request));
     let mut deadline = Instant::now() + patience;
     loop {

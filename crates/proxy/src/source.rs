@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -53,6 +53,7 @@ pub struct Upload {
     began: Instant,
     last_ms: AtomicU64,
     bytes: AtomicU64,
+    done: AtomicBool,
 }
 
 impl Upload {
@@ -61,6 +62,7 @@ impl Upload {
             began: Instant::now(),
             last_ms: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            done: AtomicBool::new(false),
         })
     }
 
@@ -72,6 +74,15 @@ impl Upload {
     /// Body bytes taken so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// Whether all of the body was taken.
+    pub(crate) fn done(&self) -> bool {
+        self.done.load(Relaxed)
+    }
+
+    pub(crate) fn finish(&self) {
+        self.done.store(true, Relaxed);
     }
 
     pub(crate) fn took(&self, bytes: usize) {
@@ -99,6 +110,7 @@ impl Request {
                 self.pause = None;
                 // Trailers of a request are dropped: nothing weir fronts reads them, and they are a way past every header rule.
                 let Ok(data) = frame.into_data() else {
+                    self.upload.finish();
                     return Poll::Ready(None);
                 };
                 let size = data.remaining() as u64;
@@ -108,10 +120,16 @@ impl Request {
                 }
                 self.left -= size;
                 self.upload.took(data.len());
+                if self.incoming.is_end_stream() {
+                    self.upload.finish();
+                }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Client(error)))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.upload.finish();
+                Poll::Ready(None)
+            }
             Poll::Pending => {
                 let idle = self.idle;
                 let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(idle)));

@@ -118,6 +118,7 @@ impl Body {
     pub fn request(incoming: Incoming, limit: u64, idle: Duration) -> (Self, Arc<Upload>) {
         let upload = Upload::start();
         let body = if http_body::Body::is_end_stream(&incoming) {
+            upload.finish();
             Self::empty()
         } else {
             let request = Request::new(incoming, limit, idle, Arc::clone(&upload));

@@ -13,6 +13,7 @@ use weir_proxy::{downstream::Downstream, forwarded::Sender};
 use crate::{
     connection::{Connection, TOO_LATE},
     entry,
+    gate::{Gate, Verdicts},
     gateway::Gateway,
     http2::{self, Streams},
     ledger,
@@ -28,8 +29,8 @@ use crate::{
     tls::{self, Secured},
 };
 
-/// The most of a request head, and of an answer not yet written, that one connection holds; in bytes. Longer heads are answered 431.
-const BUFFER: usize = 64 * 1024;
+/// What one connection holds of a request not yet read and of an answer not yet written, in bytes. The longest head fits.
+const BUFFER: usize = weir_wire::MAX_HEAD + 1024;
 
 /// What the exchanges of a connection need to know of it.
 pub(crate) struct Client {
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     /// What its TLS handshake settled; `None`: it is in clear.
     pub(crate) secured: Option<Secured>,
     listener: listen::Id,
+    /// What was refused before hyper saw it, and what became of upgrades; HTTP/1 only.
+    pub(crate) verdicts: Arc<Verdicts>,
     shared: Arc<Shared>,
 }
 
@@ -148,6 +151,7 @@ pub(crate) async fn serve(
         tasks: Tasks::default(),
         secured: opened.secured,
         listener,
+        verdicts: Arc::default(),
         shared,
     };
     let client = Arc::new(client);
@@ -172,11 +176,12 @@ async fn serve_connection(mut connection: Connection, line: Line) {
     let client = Arc::clone(&connection.client);
     match connection.protocol {
         Protocol::Http1 => {
+            let gate = Gate::new(line, Arc::clone(&client.verdicts));
             let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
             let hyper = http1::Builder::new()
                 .half_close(socket::SEES_CLIENTS_LEAVE)
                 .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(line), service)
+                .serve_connection(TokioIo::new(gate), service)
                 .with_upgrades();
             connection
                 .drive(hyper, |hyper| hyper.graceful_shutdown())

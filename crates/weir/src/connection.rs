@@ -29,6 +29,10 @@ pub(crate) const TOO_LATE: &[u8] =
 /// How long streams that are cut have for their last words, and an idle HTTP/2 client for its goodbye; then the connection is dropped.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
+/// What a client that was let in may still take to ask, when weir has begun to stop: to hyper a connection without a request is idle, and it
+/// would be closed with the request already on its way.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// See the module.
 pub(crate) struct Connection {
     pub(crate) client: Arc<Client>,
@@ -49,7 +53,7 @@ impl Connection {
         let mut hyper = pin!(hyper);
         let mut running = Running::new(client.tasks.clone());
         let (mut over, mut left) = (false, false);
-        let mut dropped_at = None;
+        let (mut dropped_at, mut grace) = (None, None);
         // Accepted while the queue of a closing socket was emptied: told at once.
         self.stage.mark_changed();
         loop {
@@ -88,12 +92,21 @@ impl Connection {
                 _ = self.stage.changed() => match *self.stage.borrow() {
                     Stage::Serving | Stage::Leaving => {}
                     Stage::Draining if over => {}
+                    Stage::Draining
+                        if self.protocol == Protocol::Http1 && client.patience.awaits_head() =>
+                    {
+                        grace = Some(Instant::now() + GRACE);
+                    }
                     Stage::Draining => graceful(hyper.as_mut()),
                     Stage::Cutting => {
                         downstream.cut();
                         dropped_at = Some(Instant::now() + GOODBYE);
                     }
                 },
+                () = at(grace), if !over => {
+                    graceful(hyper.as_mut());
+                    grace = None;
+                }
                 () = downstream.was_abused(), if self.protocol == Protocol::Http2 => {
                     ledger::abused(client.shared(), client.peer);
                     if downstream.is_flushed() {

@@ -14,6 +14,7 @@ mod entry;
 mod explain;
 mod files;
 mod forward;
+mod gate;
 mod gateway;
 mod http2;
 mod ledger;

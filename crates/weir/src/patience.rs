@@ -75,6 +75,11 @@ impl Patience {
         self.busy.load(Relaxed) > 0
     }
 
+    /// Whether a first request is still to come, or a head was begun.
+    pub(crate) fn awaits_head(&self) -> bool {
+        matches!(*lock(&self.phase), Phase::Fresh(_) | Phase::Head(_))
+    }
+
     /// Bytes came from the client.
     pub(crate) fn read(&self) {
         if !self.no_heads.load(Relaxed) && !self.begun.swap(true, Relaxed) {

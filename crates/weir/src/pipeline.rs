@@ -31,25 +31,30 @@ pub(crate) async fn handle(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let gateway = client.gateway();
+    let malformed = client.verdicts.refused(&mut request);
+    let asks_to_switch =
+        request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
     let sender = client.sender(&gateway, request.headers());
     let upgrade = Upgrade::take(&mut request);
     let mut ledger = Ledger::open(&gateway, &client, &sender, &request);
     let head_only = request.method() == Method::HEAD;
     // A panic in one exchange costs that exchange a 500 and nothing else.
     let wish = upgrade.as_ref();
-    let answered = AssertUnwindSafe(exchange(
-        &gateway,
-        &client,
-        &sender,
-        request,
-        wish,
-        &mut ledger,
-    ))
+    let answered = AssertUnwindSafe(async {
+        match malformed {
+            Some(fault) => {
+                client.shared().meter.connection_error(fault.reason());
+                Err(Refusal::Malformed(fault))
+            }
+            None => exchange(&gateway, &client, &sender, request, wish, &mut ledger).await,
+        }
+    })
     .catch_unwind()
     .await;
-    Ok(match answered.unwrap_or(Err(Refusal::Internal)) {
+    let response = match answered.unwrap_or(Err(Refusal::Internal)) {
         Ok(Answered::Upstream(mut passed)) => {
             if let (Some(upgrade), Some(upstream)) = (upgrade, passed.answer.upgraded.take()) {
+                client.verdicts.answered(true);
                 return Ok(upgrade.grant(*passed, upstream, ledger, &client));
             }
             let Passed {
@@ -87,7 +92,11 @@ pub(crate) async fn handle(
             ledger.refused(&refusal);
             watch_own(refusal.into_response(), ledger, head_only)
         }
-    })
+    };
+    if asks_to_switch {
+        client.verdicts.answered(false);
+    }
+    Ok(response)
 }
 
 /// What an exchange comes to when nothing refused it.

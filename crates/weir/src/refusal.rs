@@ -8,10 +8,13 @@ use weir_proxy::{
     error::{BodyFault, SendError},
 };
 use weir_route::{AuthorityError, Miss, PathError};
+use weir_wire::Fault;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Refusal {
+    /// The bytes are no request.
+    Malformed(Fault),
     /// No usable Host.
     Authority(AuthorityError),
     /// A path that could mean two things.
@@ -52,6 +55,9 @@ impl Refusal {
     /// What the client sees.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
+            Self::Malformed(fault) => {
+                StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Self::Authority(_) | Self::Path(_) | Self::Denied(Denied::DuplicateCookie) => {
                 StatusCode::BAD_REQUEST
             }
@@ -89,6 +95,7 @@ impl Refusal {
     /// The `reason` of metrics and the access log: a closed set of words.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
+            Self::Malformed(fault) => fault.reason(),
             Self::Authority(error) => error.reason(),
             Self::Path(error) => error.reason(),
             Self::Misdirected => "misdirected",
@@ -139,7 +146,8 @@ impl Refusal {
         // What follows a request that cannot be trusted, or a body nobody will read, must not be taken for the next request.
         if matches!(
             self,
-            Self::Authority(_)
+            Self::Malformed(_)
+                | Self::Authority(_)
                 | Self::Path(_)
                 | Self::Method
                 | Self::TooLarge

@@ -1,0 +1,26 @@
+//! Which bytes are one HTTP/1.1 message, and where it ends: the rules of RFC 9112 that two parsers in a row could read differently, in
+//! their strictest form. A head is let through whole or not at all, so the HTTP library behind never sees what weir would not vouch for.
+//!
+//! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Intake`] sits in a socket
+//! wrapper and is told what was read; [`Requests`] are what clients send, [`Answers`] what upstreams send; [`Fault`] is every way to be wrong.
+
+mod answers;
+mod characters;
+mod chunks;
+mod fault;
+mod fields;
+mod intake;
+mod lines;
+mod requests;
+
+pub use answers::Answers;
+pub use fault::Fault;
+pub use intake::{Intake, Messages, Next, Stop};
+pub use requests::Requests;
+
+/// The most header lines in one head. hyper takes as many.
+pub const MAX_FIELDS: usize = 100;
+/// The longest head, in bytes: longer ones are 431 from a client and 502 from an upstream.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// The longest request line, in bytes: longer ones are 414. Eight times what nginx takes by default, and twice what IIS can be set to.
+pub const MAX_REQUEST_LINE: usize = 32 * 1024;

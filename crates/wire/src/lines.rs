@@ -1,0 +1,56 @@
+//! Where the lines of a head are, while it comes in pieces. Each line is checked as soon as it is whole, so that what can never become a
+//! head (a TLS handshake, HTTP/0.9, a smuggled line) is refused at once and not when a clock runs out.
+
+use memchr::memchr;
+
+use crate::{Fault, MAX_HEAD};
+
+/// How far a head was read. Offsets are from the start of the head, which must stay where it is between calls.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// Where the line that is not yet whole begins.
+    start: usize,
+    /// Up to where no line end was found.
+    searched: usize,
+}
+
+impl Lines {
+    /// Hands every line that became whole to `line`, without its end; the head's length once the empty line was seen.
+    /// `lone_lf`: a line may end with LF alone, as RFC 9112 section 2.2 allows a recipient to take it.
+    pub(crate) fn scan(
+        &mut self,
+        bytes: &[u8],
+        lone_lf: bool,
+        mut line: impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<Option<usize>, Fault> {
+        while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
+            let end = self.searched + found;
+            if end >= MAX_HEAD {
+                return Err(Fault::TooLarge);
+            }
+            let text = match &bytes[self.start..end] {
+                [text @ .., b'\r'] => text,
+                text if lone_lf => text,
+                _ => return Err(Fault::BareLf),
+            };
+            if memchr(b'\r', text).is_some() {
+                return Err(Fault::BareCr);
+            }
+            (self.start, self.searched) = (end + 1, end + 1);
+            if text.is_empty() {
+                return Ok(Some(self.start));
+            }
+            line(text)?;
+        }
+        self.searched = bytes.len();
+        if bytes.len() > MAX_HEAD {
+            return Err(Fault::TooLarge);
+        }
+        Ok(None)
+    }
+
+    /// Whether the first line is still to come.
+    pub(crate) fn in_first(&self) -> bool {
+        self.start == 0
+    }
+}
