@@ -212,3 +212,49 @@ async fn get_one(weir: &weir_testkit::Weir, up: &mut Upstream) -> u16 {
     exchange.done();
     asked.await.expect("an answer")
 }
+
+/// Case: connections that say nothing, and heads that come byte by byte. Each has its time, together they hold little, and whoever asks
+/// properly is served all the while.
+#[tokio::test]
+async fn idle_and_half_sent_connections_run_out_of_time() {
+    let each: usize = if skip::full() { 2000 } else { 200 };
+    let up = Upstream::saying("in").await;
+    let config = everything(up.address(), "") + "[client]\nhead = \"1500ms\"\n";
+    let weir = weir().start(&config).await;
+    assert_eq!(get(weir.address(), "/x", &[]).await.status(), 200);
+    let before = weir.resident();
+    let (mut idle, mut half) = (Vec::new(), Vec::new());
+    for _ in 0..each {
+        idle.push(Client::connect(weir.address()).await);
+        let mut client = Client::connect(weir.address()).await;
+        client.send("GET /x HTTP/1.1\r\nHost: a.te").await;
+        half.push(client);
+    }
+    let grown = weir.resident().saturating_sub(before);
+    assert!(
+        grown < 2 * each as u64 * 128 * 1024,
+        "{grown} bytes for {each} of each"
+    );
+    assert_eq!(
+        get(weir.address(), "/x", &[]).await.status(),
+        200,
+        "others are served"
+    );
+    for client in &mut half {
+        // A byte now and then does not move the deadline.
+        let _ = client.try_send("s").await;
+    }
+    for mut client in half {
+        assert_eq!(client.try_head().await.map(|head| head.status()), Ok(408));
+        client.closed().await;
+    }
+    for mut client in idle {
+        assert_eq!(client.closed().await, End::Eof, "without a word");
+    }
+    weir.wait_metric(
+        "weir_connection_errors_total",
+        &[("reason", "head_timeout")],
+        each as f64,
+    )
+    .await;
+}

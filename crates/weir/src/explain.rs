@@ -84,6 +84,10 @@ fn follow(plan: &Plan, head: &Parts, steps: &mut Vec<String>) -> Result<(), Refu
         Some(auth) => format!("auth       {}", plan.auth[auth].name),
         None => "auth       none".to_owned(),
     });
+    if asked.preflight {
+        steps.push("cors       answers the preflight".to_owned());
+        return Ok(());
+    }
     let caller = pipeline::identify(plan, &asked, head, None, SystemTime::now())?;
     if let Some(user) = &caller.user {
         steps.push(format!("user       {user}"));
