@@ -95,7 +95,7 @@ impl Crowd {
     /// Three quarters of the descriptors, unless the file says less; if it says more, all but the reserve.
     fn most(&self, settings: &Client) -> u64 {
         let asked = settings.max_connections.map(|most| u64::from(most.get()));
-        let free = self.descriptors.map(|all| all.saturating_sub(RESERVE));
+        let free = self.descriptors.map(|all| all - RESERVE.min(all / 2));
         match (asked, free) {
             (Some(asked), Some(free)) => asked.min(free),
             (Some(asked), None) => asked,
@@ -185,7 +185,7 @@ mod tests {
             (Some(1128), None, 750),
             (Some(1128), Some(5), 5),
             (Some(1128), Some(5000), 1000),
-            (Some(64), None, 0),
+            (Some(64), None, 24),
         ] {
             assert_eq!(Crowd::new(descriptors).most(&settings(asked, None)), most);
         }
