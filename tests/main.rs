@@ -6,6 +6,7 @@ mod stage;
 
 mod cases {
     mod accounts;
+    mod ai_endpoint;
     mod answers;
     mod certificates;
     mod deployments;
