@@ -195,3 +195,31 @@ async fn health_is_asked_and_not_logged() {
     .await;
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
+
+#[tokio::test]
+async fn websockets_are_tunnelled() {
+    let mut endpoint = Endpoint::start().await;
+    let mut client = endpoint.connect().await;
+    let headers = [
+        "Host: ai.test",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    ];
+    client.request("GET", "/ws", &headers).await;
+    let mut exchange = endpoint.upstream.exchange().await;
+    assert_eq!(exchange.header("x-forwarded-proto"), Some("https"));
+    let grant = [
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    ];
+    exchange.head("101 Switching Protocols", &grant).await;
+    let head = client.head().await;
+    assert_eq!((head.status(), head.header(HSTS.0)), (101, Some(HSTS.1)));
+    client.send(b"\x81\x02hi").await;
+    assert_eq!(exchange.raw().await.as_deref(), Some(&b"\x81\x02hi"[..]));
+    exchange.send(b"\x81\x02ho").await;
+    assert_eq!(client.raw().await.as_deref(), Some(&b"\x81\x02ho"[..]));
+}
