@@ -17,6 +17,7 @@ mod cases {
     mod edge_peers;
     mod edge_redirect;
     mod http2;
+    mod http2_upstream;
     mod leaving;
     mod life;
     mod many;

@@ -2,14 +2,18 @@
 //! and dials.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -18,10 +22,12 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    lease::Connection,
+    lease::{Connection, Sender},
     line::{Facts, Line},
+    multiplex,
     settings::Server,
     tls::Secure,
+    watched::Body,
 };
 
 /// What a connection holds of an answer not yet passed on, in bytes. The longest head fits: it is let through whole.
@@ -40,10 +46,33 @@ pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result
         let _ = driver.with_upgrades().await;
     });
     Ok(Connection {
-        send,
-        driver,
+        send: Sender::Http1(send),
+        driver: Some(driver),
         facts,
     })
+}
+
+/// The same for HTTP/2; and how many streams the server allows, as it says from time to time.
+pub(crate) async fn open_shared(
+    server: &Server,
+    secure: Option<&Secure>,
+) -> io::Result<(http2::SendRequest<Body>, Arc<AtomicUsize>)> {
+    let stream = dial(server, secure).await?;
+    let (send, mut driver) = multiplex::builder()
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let allowed = Arc::new(AtomicUsize::new(usize::MAX));
+    let allows = Arc::clone(&allowed);
+    // Ends when nobody holds a sender any more.
+    tokio::spawn(poll_fn(move |cx| {
+        let polled = Pin::new(&mut driver).poll(cx);
+        if polled.is_pending() {
+            allows.store(driver.current_max_send_streams(), Relaxed);
+        }
+        polled.map(drop)
+    }));
+    Ok((send, allowed))
 }
 
 /// A connection over which HTTP can be spoken, for health checks too.

@@ -1,7 +1,7 @@
 //! What an answer says to the client: an upstream's headers without those of its hop, and the words that keep further proxies' hands off a stream.
 //! Also decides what a stream is (by the answer's type, never by what the request accepts).
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use weir_llm::Media;
@@ -43,7 +43,11 @@ impl Kind {
             stream,
             media,
             injectable: stream && media == Media::Sse && !sized && is_plain(&head.headers),
-            close_delimited: !sized && !chunked && !bodyless && !body.is_end_stream(),
+            close_delimited: head.version < Version::HTTP_2
+                && !sized
+                && !chunked
+                && !bodyless
+                && !body.is_end_stream(),
             bodyless,
         }
     }

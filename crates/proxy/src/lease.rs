@@ -6,23 +6,68 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use hyper::client::conn::http1::SendRequest;
+use futures_util::future::Either;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
 use tokio::task::JoinHandle;
 
-use crate::{line::Facts, pool, source::Upload, upstream::UpstreamState, watched::Body};
+use crate::{
+    line::Facts, multiplex::Stream, pool, source::Upload, upstream::UpstreamState, watched::Body,
+};
 
-/// An open connection to a server, and the task that drives it (hyper's client needs one; it ends with this value).
+/// An open connection to a server, or a share of one, and the task that drives it (hyper's client needs one; it ends with this value).
 pub(crate) struct Connection {
-    pub(crate) send: SendRequest<Body>,
-    pub(crate) driver: JoinHandle<()>,
+    pub(crate) send: Sender,
+    /// `None` for a share: the connection is the others' too, and an abandoned stream is reset by itself.
+    pub(crate) driver: Option<JoinHandle<()>>,
     /// What hyper does not tell of it.
     pub(crate) facts: Arc<Facts>,
+}
+
+/// What takes a request.
+pub(crate) enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2 {
+        send: http2::SendRequest<Body>,
+        _share: Stream,
+    },
+}
+
+impl Sender {
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(send) => send.is_closed(),
+            Self::Http2 { send, .. } => send.is_closed(),
+        }
+    }
+
+    pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Self::Http1(send) => send.ready().await,
+            Self::Http2 { send, .. } => send.ready().await,
+        }
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        match self {
+            Self::Http1(send) => Either::Left(send.try_send_request(request)),
+            Self::Http2 { send, .. } => Either::Right(send.try_send_request(request)),
+        }
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         // Without this, hyper would first see the request through its states; the socket closes with the task, at its next turn.
-        self.driver.abort();
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
     }
 }
 
@@ -73,7 +118,9 @@ impl Lease {
         if half_sent || self.connection().facts.spent.load(Relaxed) {
             return;
         }
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.connection.take()
+            && connection.driver.is_some()
+        {
             let server = &self.upstream.servers()[self.server];
             pool::put(
                 server.id(),

@@ -30,6 +30,7 @@ mod encode;
 mod hop;
 mod lease;
 mod line;
+mod multiplex;
 mod source;
 mod watched;
 

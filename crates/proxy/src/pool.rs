@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, interval};
 
-use crate::lease::Connection;
+use crate::{lease::Connection, multiplex};
 
 struct Idle {
     connection: Connection,
@@ -55,6 +55,7 @@ pub async fn sweep() {
     loop {
         tick.tick().await;
         let now = Instant::now();
+        multiplex::sweep(now);
         IDLE.with_borrow_mut(|idle| {
             idle.retain(|_, queue| {
                 queue.retain(|entry| entry.until > now && !entry.connection.send.is_closed());

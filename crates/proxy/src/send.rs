@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header, response};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri, header, response,
+    uri::{Authority, Scheme},
+};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,13 +18,16 @@ use crate::{
     connect,
     error::{BodyFault, SendError},
     lease::{Connection, Lease},
-    pool,
+    multiplex, pool,
     settings::Timeouts,
     source::Upload,
     upstream::UpstreamState,
     watched::Body,
     websocket::Handshake,
 };
+
+/// How often a request is tried again that servers say they have not looked at.
+const REFUSALS: u32 = 3;
 
 /// A request as the upstream will see it.
 #[derive(Debug)]
@@ -71,10 +77,15 @@ pub async fn send(
         upload,
         handshake,
     } = outgoing;
-    let replayable = body.is_end_stream() && method.is_idempotent();
+    let http2 = upstream.settings().http2;
+    let idempotent = method.is_idempotent();
+    let replayable = body.is_end_stream() && (idempotent || http2);
     // A copy only where it could be used: a body that was partly read cannot be sent twice.
     let spare = replayable.then(|| (method.clone(), target.clone(), headers.clone()));
-    let mut request = assemble(method, target, headers, body);
+    let scheme = upstream.secure().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
+    let scheme = http2.then_some(scheme);
+    let mut request = assemble(method, target, headers, body, scheme.as_ref());
+    let mut refusals = REFUSALS;
     let mut retries = upstream.settings().retries;
     loop {
         let (mut lease, reused) = lease(upstream, timeouts.connect).await?;
@@ -111,17 +122,24 @@ pub async fn send(
                     return Err(SendError::RequestBody(fault));
                 }
                 let heard = lease.connection().facts.heard.load(Relaxed);
-                let Some((method, target, headers)) =
-                    spare.as_ref().filter(|_| reused && !heard && retries > 0)
-                else {
+                let refused = is_unprocessed(&error) && refusals > 0;
+                // What came on a shared connection was perhaps not for this request; so nothing can be told from silence either.
+                let died = !http2 && idempotent && reused && !heard;
+                let again = refused || (died && retries > 0);
+                let Some((method, target, headers)) = spare.as_ref().filter(|_| again) else {
                     return Err(SendError::Failed(error));
                 };
-                retries -= 1;
+                if refused {
+                    refusals -= 1;
+                } else {
+                    retries -= 1;
+                }
                 request = assemble(
                     method.clone(),
                     target.clone(),
                     headers.clone(),
                     Body::empty(),
+                    scheme.as_ref(),
                 );
             }
         }
@@ -129,8 +147,34 @@ pub async fn send(
     }
 }
 
-fn assemble(method: Method, target: Uri, mut headers: HeaderMap, body: Body) -> Request<Body> {
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+/// Whether the server says that it has not looked at the request: REFUSED_STREAM, or GOAWAY naming an earlier one (RFC 9113 section 8.7).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (error.is_go_away() || refused);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// `scheme`: for HTTP/2, which names it and the authority in the target.
+fn assemble(
+    method: Method,
+    mut target: Uri,
+    mut headers: HeaderMap,
+    body: Body,
+    scheme: Option<&Scheme>,
+) -> Request<Body> {
+    if let Some(scheme) = scheme {
+        let host = headers.remove(header::HOST);
+        let mut parts = target.into_parts();
+        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        parts.scheme = parts.authority.as_ref().map(|_| scheme.clone());
+        target = Uri::from_parts(parts).expect("a path, and both of the others or none");
+    } else if !body.is_end_stream() && body.size_hint().exact().is_none() {
         // hyper's client would silently drop the unsized body of a GET; naming the coding makes it send any.
         headers.insert(
             header::TRANSFER_ENCODING,
@@ -153,11 +197,25 @@ async fn lease(
     let mut error = SendError::NoHealthyServer;
     while let Some(index) = upstream.pick(&tried) {
         let server = &upstream.servers()[index];
-        if let Some(connection) = kept(server.id()).await {
+        let shared = upstream.settings().http2;
+        let had = if shared {
+            multiplex::join(server.id())
+        } else {
+            kept(server.id()).await
+        };
+        if let Some(connection) = had {
             return Ok((Lease::new(Arc::clone(upstream), index, connection), true));
         }
-        let opened = match timeout(connect, connect::open(server.server(), upstream.secure())).await
-        {
+        let (to, secure) = (server.server(), upstream.secure());
+        let open = async {
+            if !shared {
+                return connect::open(to, secure).await;
+            }
+            let send = connect::open_shared(to, secure).await?;
+            let idle = upstream.settings().keep_alive.idle;
+            Ok(multiplex::offer(server.id(), send, idle))
+        };
+        let opened = match timeout(connect, open).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(failed)) => Err(SendError::Connect(failed)),
             Err(_) => Err(SendError::ConnectTimeout),
@@ -199,7 +257,7 @@ async fn exchange(
     upload: &Upload,
 ) -> Result<http::Response<Incoming>, Failed> {
     lease.connection().facts.heard.store(false, Relaxed);
-    let mut answer = std::pin::pin!(lease.connection().send.try_send_request(request));
+    let mut answer = std::pin::pin!(lease.connection().send.send(request));
     let mut deadline = Instant::now() + patience;
     loop {
         tokio::select! {

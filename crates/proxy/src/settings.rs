@@ -14,6 +14,8 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// How its servers prove who they are; `None`: they are spoken to in clear.
     pub tls: Option<Tls>,
+    /// HTTP/2 is spoken with them: by ALPN, or in clear with prior knowledge.
+    pub http2: bool,
     /// How one of several servers is chosen.
     pub balance: Balance,
     /// Active health checks; `None`: every server counts as healthy.

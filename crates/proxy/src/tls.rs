@@ -39,7 +39,7 @@ pub(crate) struct Secure {
 
 impl Secure {
     /// Fails where the system has no certificates of authorities at all.
-    pub(crate) fn new(settings: &Tls) -> io::Result<Self> {
+    pub(crate) fn new(settings: &Tls, http2: bool) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         match &settings.roots {
             Roots::Only(certificates) => {
@@ -63,7 +63,8 @@ impl Secure {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Self {
             connector: Arc::new(config).into(),
             name: settings.server_name.clone(),

@@ -78,7 +78,11 @@ impl UpstreamState {
             .collect();
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
         Ok(Self {
-            secure: settings.tls.as_ref().map(Secure::new).transpose()?,
+            secure: settings
+                .tls
+                .as_ref()
+                .map(|tls| Secure::new(tls, settings.http2))
+                .transpose()?,
             settings,
             servers,
             turn: AtomicUsize::new(0),
@@ -190,6 +194,7 @@ mod tests {
             name: "a".into(),
             servers: vec![server(1), server(2), server(3)],
             tls: None,
+            http2: false,
             balance,
             health: None,
             timeout: Timeouts::default(),

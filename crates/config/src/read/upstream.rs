@@ -21,10 +21,14 @@ pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
         .map(|node| servers(&node))
         .unwrap_or_default();
     let tls = table.get("tls").and_then(|node| tls(&node));
+    let http2 = table
+        .get("protocol")
+        .is_some_and(|node| protocol(&node, https));
     let upstream = Upstream {
         name: name.to_owned(),
         servers,
         tls: tls.or_else(|| https.then(Tls::default)),
+        http2,
         balance: table
             .get("balance")
             .and_then(|node| {
@@ -53,6 +57,22 @@ pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
     };
     table.finish();
     Some(upstream)
+}
+
+/// Whether HTTP/2 is spoken: `h2` is by TLS, `h2c` in clear.
+fn protocol(node: &Node<'_>, https: bool) -> bool {
+    let choice = node.choice(&[("http1", None), ("h2", Some(true)), ("h2c", Some(false))]);
+    let Some(by_tls) = choice.flatten() else {
+        return false;
+    };
+    if by_tls != https {
+        node.mistake(if by_tls {
+            "\"h2\" needs servers with https://; in clear it is \"h2c\""
+        } else {
+            "\"h2c\" is in clear, and the servers have https://: there it is \"h2\""
+        });
+    }
+    true
 }
 
 /// The servers, and whether they are spoken to by TLS: all of them or none, because one pool of clocks, names and trust serves them all.

@@ -1,0 +1,138 @@
+//! HTTP/2 connections to servers, kept by the worker that opened them and shared by its exchanges: as many as streams need, so that no server's
+//! limit makes an exchange wait, and with windows so wide that a stream nobody reads cannot take its neighbours' share.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
+
+use crate::{
+    lease::{Connection, Sender},
+    watched::Body,
+};
+
+/// The most streams of weir on one connection; a server may allow fewer.
+const STREAMS: usize = 64;
+/// What a server may send on a stream before it is read, and so what a slow reader holds of weir's memory.
+const WINDOW: u32 = 128 * 1024;
+
+/// A client with weir's limits.
+pub(crate) fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .initial_stream_window_size(WINDOW)
+        // All streams stalled at once still leave room: what one of them does not read is nobody else's window.
+        .initial_connection_window_size(WINDOW * (STREAMS as u32 + 1))
+        .max_header_list_size(64 * 1024)
+        .max_send_buf_size(64 * 1024);
+    builder
+}
+
+struct Multiplexed {
+    send: SendRequest<Body>,
+    /// By the server.
+    allowed: Arc<AtomicUsize>,
+    load: Arc<Load>,
+    idle: Duration,
+}
+
+#[derive(Debug)]
+struct Load {
+    streams: AtomicUsize,
+    since: Mutex<Instant>,
+}
+
+/// One exchange's share of a connection.
+#[derive(Debug)]
+pub(crate) struct Stream(Arc<Load>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Relaxed);
+        *self
+            .0
+            .since
+            .lock()
+            .expect("nothing panics while it holds the lock") = Instant::now();
+    }
+}
+
+thread_local! {
+    static OPEN: RefCell<HashMap<u64, Vec<Multiplexed>>> = RefCell::default();
+}
+
+/// A share of an open connection to this server that has room; `None`: open one.
+pub(crate) fn join(server: u64) -> Option<Connection> {
+    OPEN.with_borrow(|open| {
+        open.get(&server)?
+            .iter()
+            .find(|one| {
+                let most = STREAMS.min(one.allowed.load(Relaxed));
+                !one.send.is_closed() && one.load.streams.load(Relaxed) < most
+            })
+            .map(Multiplexed::share)
+    })
+}
+
+/// Offers a new connection to everybody on this worker and takes its first share; idle for so long, it is let go.
+pub(crate) fn offer(
+    server: u64,
+    (send, allowed): (SendRequest<Body>, Arc<AtomicUsize>),
+    idle: Duration,
+) -> Connection {
+    let one = Multiplexed {
+        send,
+        allowed,
+        load: Arc::new(Load {
+            streams: AtomicUsize::new(0),
+            since: Mutex::new(Instant::now()),
+        }),
+        idle,
+    };
+    let share = one.share();
+    OPEN.with_borrow_mut(|open| open.entry(server).or_default().push(one));
+    share
+}
+
+/// Lets go of what is closed or has been idle too long; the connection ends with its last share.
+pub(crate) fn sweep(now: Instant) {
+    let idle = |load: &Load| {
+        (load.streams.load(Relaxed) == 0).then(|| {
+            now - *load
+                .since
+                .lock()
+                .expect("nothing panics while it holds the lock")
+        })
+    };
+    OPEN.with_borrow_mut(|open| {
+        open.retain(|_, all| {
+            all.retain(|one| {
+                !one.send.is_closed() && idle(&one.load).is_none_or(|idle| idle < one.idle)
+            });
+            !all.is_empty()
+        });
+    });
+}
+
+impl Multiplexed {
+    fn share(&self) -> Connection {
+        self.load.streams.fetch_add(1, Relaxed);
+        Connection {
+            send: Sender::Http2 {
+                send: self.send.clone(),
+                _share: Stream(Arc::clone(&self.load)),
+            },
+            driver: None,
+            facts: Arc::default(),
+        }
+    }
+}
