@@ -1,15 +1,21 @@
-//! The session cookie of ASP.NET applications on Katana/OWIN (`.AspNet.Cookies`, `.AspNet.ApplicationCookie`, …): really
-//! opened and checked with the application's machine key, and mintable by the same. Renewal stays with the application:
+//! The session cookie of ASP.NET applications, on Katana/OWIN (`.AspNet.Cookies`, `.AspNet.ApplicationCookie`, …) and on ASP.NET
+//! Core (`.AspNetCore.Cookies`, …): really opened and checked with the application's own keys, and mintable by the same. The text's
+//! prefix says which of the two formats it has, not the cookie's name: a Katana application may use either. Renewal stays with the application:
 //! two writers of one cookie would race, and its own SecurityStamp check would be passed by.
 //!
 //! What no gateway can see: a session that the application has revoked through SecurityStamp before its time.
 //!
-//! Source of the format: aspnet/AspNetKatana (SecureDataFormat, TicketSerializer, CookieAuthenticationHandler) and
+//! Source of the older format: aspnet/AspNetKatana (SecureDataFormat, TicketSerializer, CookieAuthenticationHandler) and
 //! microsoft/referencesource (System.Web MachineKey and Security/Cryptography).
 
 mod chunks;
+mod core_ticket;
 mod envelope;
+mod kdf;
 mod machine_key;
+mod protection;
+mod ring;
+mod suite;
 mod ticket;
 mod wire;
 
@@ -18,13 +24,17 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 pub use machine_key::{Decryption, MachineKey, Validation};
+pub use protection::Protection;
+pub use ring::{KeyRing, RingError};
 pub use ticket::{Claim, NAME, NAME_IDENTIFIER, ROLE, Ticket};
 
 use crate::{
     Caller, Denied, KeyError, Via,
+    cache::Cache,
     cookies::{self, Cookies},
 };
 use envelope::Envelope;
+use protection::Protector;
 
 /// What an operator says of the cookie. The default is Katana's own: `.AspNet.Cookies`, expiry required, no leeway, no keys.
 #[derive(Debug)]
@@ -35,6 +45,8 @@ pub struct AspNetCookieSettings {
     pub auth_type: String,
     /// Tried in order, so that old sessions outlive a change of keys. The first one mints.
     pub keys: Vec<MachineKey>,
+    /// The key ring for Data Protection payloads.
+    pub protection: Option<Protection>,
     /// Whether a ticket without a readable `.expires` is refused. To Katana such a ticket never expires.
     pub require_expiry: bool,
     /// weir's own ceiling on the time since `.issued`; a ticket without it is then refused.
@@ -54,6 +66,7 @@ impl Default for AspNetCookieSettings {
             name: ".AspNet.Cookies".to_owned(),
             auth_type: "Cookies".to_owned(),
             keys: Vec::new(),
+            protection: None,
             require_expiry: true,
             max_age: None,
             leeway: Duration::ZERO,
@@ -68,6 +81,8 @@ impl Default for AspNetCookieSettings {
 pub struct AspNetCookie {
     settings: AspNetCookieSettings,
     envelopes: Vec<Envelope>,
+    protector: Option<Protector>,
+    cache: Cache,
 }
 
 impl AspNetCookie {
@@ -79,7 +94,7 @@ impl AspNetCookie {
         if settings.auth_type.is_empty() {
             return Err(KeyError::AuthenticationType);
         }
-        if settings.keys.is_empty() {
+        if settings.keys.is_empty() && settings.protection.is_none() {
             return Err(KeyError::NoKey);
         }
         let envelopes = settings
@@ -87,9 +102,15 @@ impl AspNetCookie {
             .iter()
             .map(|key| Envelope::new(key, &settings.auth_type))
             .collect();
+        let protector = settings
+            .protection
+            .as_ref()
+            .map(|protection| Protector::new(protection, &settings.name, &settings.auth_type));
         Ok(Self {
             settings,
             envelopes,
+            protector,
+            cache: Cache::default(),
         })
     }
 
@@ -102,19 +123,51 @@ impl AspNetCookie {
     pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller, Denied> {
         let cookies = Cookies::read(headers, &self.settings.name)?;
         let text = chunks::join(&cookies)?;
+        let generation = self.generation();
+        let key = Cache::key(b"cookie", &text);
+        if let Some(caller) = self.cache.find(&key, generation, now) {
+            return Ok(caller);
+        }
         let ticket = self.open(&text)?;
-        self.decide(&ticket, now)
+        let (caller, end) = self.decide(&ticket, now)?;
+        self.cache.keep(key, generation, &caller, end, now);
+        Ok(caller)
     }
 
-    /// The cookies that carry this ticket as `(name, value)`: one, or `chunks:N` and its N parts where one would be too
-    /// long for a browser. The initialisation vector is random, so no two are alike.
+    /// The key ring, where there is one, for the gateway to hand newer keys to.
+    pub fn protection(&self) -> Option<&Protection> {
+        self.settings.protection.as_ref()
+    }
+
+    fn generation(&self) -> u64 {
+        self.protection()
+            .map_or(0, |protection| protection.ring.generation())
+    }
+
+    /// The cookies that carry this ticket as `(name, value)`: one, or a count and its parts where one would be too long for a
+    /// browser. With the first machine key, or without any, the key ring. The initialisation vector is random, so no two are
+    /// alike. Empty where every key of the ring is revoked.
     pub fn mint(&self, ticket: &Ticket) -> Vec<(String, String)> {
-        let text = self.envelopes[0].seal(&ticket.to_gzip());
-        chunks::split(&self.settings.name, text)
+        let name = &self.settings.name;
+        if let Some(envelope) = self.envelopes.first() {
+            return chunks::split(name, envelope.seal(&ticket.to_gzip()), ':');
+        }
+        let text = self
+            .protector
+            .as_ref()
+            .and_then(|protector| protector.seal(ticket));
+        text.map_or_else(Vec::new, |text| chunks::split(name, text, '-'))
     }
 
     fn open(&self, text: &str) -> Result<Ticket, Denied> {
         let blob = envelope::decode(text)?;
+        if envelope::is_protected(text) {
+            let protector = self.protector.as_ref().ok_or(Denied::DataProtection)?;
+            return protector.open(&blob);
+        }
+        if self.envelopes.is_empty() {
+            return Err(Denied::Malformed);
+        }
         // Only the MAC chooses the key: after it has matched, whatever is wrong stays wrong.
         let sealed = self
             .envelopes
@@ -123,8 +176,13 @@ impl AspNetCookie {
         Ticket::from_gzip(&sealed.ok_or(Denied::BadMac)??)
     }
 
-    /// CookieAuthenticationHandler.AuthenticateCoreAsync, with the stricter rules that the settings ask for.
-    fn decide(&self, ticket: &Ticket, now: SystemTime) -> Result<Caller, Denied> {
+    /// CookieAuthenticationHandler.AuthenticateCoreAsync, with the stricter rules that the settings ask for. Also says until when
+    /// the answer stays the same.
+    fn decide(
+        &self,
+        ticket: &Ticket,
+        now: SystemTime,
+    ) -> Result<(Caller, Option<SystemTime>), Denied> {
         let settings = &self.settings;
         if ticket.is_reference() {
             return Err(Denied::ReferenceTicket);
@@ -142,11 +200,13 @@ impl AspNetCookie {
             None if settings.require_expiry => return Err(Denied::NoExpiry),
             _ => {}
         }
+        let mut end = expires;
         if let Some(max_age) = settings.max_age {
             let issued = ticket.issued().ok_or(Denied::LivesTooLong)?;
             if now.duration_since(issued).is_ok_and(|age| age > max_age) {
                 return Err(Denied::LivesTooLong);
             }
+            end = end.into_iter().chain(issued.checked_add(max_age)).min();
         }
         let user = match &settings.user_claim {
             Some(kind) => ticket.claim(kind),
@@ -158,16 +218,17 @@ impl AspNetCookie {
             .tenant_claim
             .as_deref()
             .and_then(|kind| ticket.claim(kind));
-        Caller {
+        let caller = Caller {
             user: user.map(str::to_owned),
             tenant: tenant.map(str::to_owned),
             roles: ticket
                 .claims(&ticket.role_type)
                 .map(str::to_owned)
                 .collect(),
+            scopes: Vec::new(),
             via: Via::Cookie,
             expires,
-        }
-        .checked()
+        };
+        Ok((caller.checked()?, end))
     }
 }

@@ -17,6 +17,8 @@ pub struct Caller {
     pub tenant: Option<String>,
     /// The roles as the credential lists them, in its order.
     pub roles: Vec<String>,
+    /// What the credential is good for, as it lists it: a token's scopes, or a key's.
+    pub scopes: Vec<String>,
     /// How the credential came.
     pub via: Via,
     /// When the credential ends by its own word, without leeway.
@@ -31,10 +33,12 @@ pub enum Via {
     Anonymous,
     /// In a cookie, be it a session or a token.
     Cookie,
-    /// In the Authorization header.
+    /// A token that a script put there: the Authorization header, or its stand-ins where a browser opens a WebSocket.
     Bearer,
     /// In the TLS handshake. Browsers send it unasked too.
     Certificate,
+    /// An API key.
+    ApiKey,
 }
 
 impl Caller {
@@ -43,7 +47,8 @@ impl Caller {
         if self.user.as_deref().is_none_or(str::is_empty) {
             return Err(Denied::MissingClaim);
         }
-        let mut names = self.user.iter().chain(&self.tenant).chain(&self.roles);
+        let names = self.user.iter().chain(&self.tenant);
+        let mut names = names.chain(&self.roles).chain(&self.scopes);
         if names.any(|name| name.len() > MAX_NAME) {
             return Err(Denied::TooLong);
         }

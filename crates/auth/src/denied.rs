@@ -21,6 +21,12 @@ pub enum Denied {
     /// No key given to weir signed this token.
     #[error("the token's signature matches no key")]
     BadSignature,
+    /// It names a key that weir does not have.
+    #[error("the credential names an unknown key")]
+    UnknownKey,
+    /// It names a key that its owner has revoked.
+    #[error("the credential's key is revoked")]
+    RevokedKey,
     /// Its time is over.
     #[error("the credential has expired")]
     Expired,
@@ -36,8 +42,8 @@ pub enum Denied {
     /// It names a session kept in the application's memory, and no user.
     #[error("the cookie names a stored session, which only the application can look up")]
     ReferenceTicket,
-    /// An ASP.NET Core Data Protection payload: other keys, another format.
-    #[error("the cookie is an ASP.NET Core Data Protection payload")]
+    /// An ASP.NET Core Data Protection payload, and no key ring is configured.
+    #[error("the cookie is an ASP.NET Core Data Protection payload, and no key ring is configured")]
     DataProtection,
     /// A ticket of another format version.
     #[error("the ticket has an unsupported format version")]
@@ -83,6 +89,8 @@ impl Denied {
             Self::TooLong => "too_long",
             Self::BadMac => "bad_mac",
             Self::BadSignature => "bad_signature",
+            Self::UnknownKey => "unknown_key",
+            Self::RevokedKey => "revoked_key",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::NoExpiry => "no_expiry",

@@ -5,6 +5,7 @@
 
 pub mod aspnet;
 mod bearer;
+mod cache;
 mod caller;
 mod certificate;
 mod cookies;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod jwt;
 mod key_error;
 mod login;
+mod swapped;
 mod verifier;
 
 pub use aspnet::{AspNetCookie, AspNetCookieSettings};
@@ -26,4 +28,5 @@ pub use denied::Denied;
 pub use jwt::{Jwt, JwtSettings, TokenSource};
 pub use key_error::KeyError;
 pub use login::{Login, LoginError, wants_login};
+pub use swapped::Swapped;
 pub use verifier::Verifier;

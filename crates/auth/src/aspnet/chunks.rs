@@ -1,4 +1,4 @@
-//! A ticket too long for one cookie travels as `NAME=chunks:N` and `NAMEC1` … `NAMECN` (Katana's ChunkingCookieManager).
+//! A ticket too long for one cookie travels as `NAME=chunks:N` (Katana) or `NAME=chunks-N` (ASP.NET Core), and `NAMEC1` … `NAMECN`.
 //! What is joined here is still just text; the envelope says whether it is worth anything.
 
 use std::borrow::Cow;
@@ -14,7 +14,10 @@ const MAX_PARTS: usize = 9999;
 /// The cookie's text, put together where it came in parts. Quotes around a part are no part of it.
 pub(super) fn join<'c>(cookies: &'c Cookies<'_>) -> Result<Cow<'c, str>, Denied> {
     let whole = cookies.value()?.ok_or(Denied::Missing)?;
-    let Some(count) = whole.strip_prefix("chunks:") else {
+    let Some(count) = whole
+        .strip_prefix("chunks:")
+        .or_else(|| whole.strip_prefix("chunks-"))
+    else {
         return Ok(Cow::Borrowed(whole));
     };
     let count = Some(count)
@@ -33,8 +36,8 @@ pub(super) fn join<'c>(cookies: &'c Cookies<'_>) -> Result<Cow<'c, str>, Denied>
     Ok(Cow::Owned(text))
 }
 
-/// The reverse: `(name, value)` for every cookie to set.
-pub(super) fn split(name: &str, text: String) -> Vec<(String, String)> {
+/// The reverse: `(name, value)` for every cookie to set; `separator` as the application writes it.
+pub(super) fn split(name: &str, text: String, separator: char) -> Vec<(String, String)> {
     if text.len() <= PART {
         return vec![(name.to_owned(), text)];
     }
@@ -43,7 +46,7 @@ pub(super) fn split(name: &str, text: String) -> Vec<(String, String)> {
         .chunks(PART)
         .map(|part| part.iter().copied().map(char::from).collect())
         .collect();
-    let first = (name.to_owned(), format!("chunks:{}", parts.len()));
+    let first = (name.to_owned(), format!("chunks{separator}{}", parts.len()));
     let rest = parts
         .into_iter()
         .enumerate()

@@ -12,7 +12,7 @@ use aws_lc_rs::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::machine_key::MachineKey;
+use super::{kdf, machine_key::MachineKey};
 use crate::Denied;
 
 const IV: usize = 16;
@@ -40,7 +40,17 @@ impl Envelope {
             .iter()
             .flat_map(|purpose| super::wire::prefixed(purpose))
             .collect();
-        let encryption = derive(&key.decryption_key, &context);
+        // As many bytes out as in.
+        let derive = |master: &SecretSlice<u8>| {
+            let master = master.expose_secret();
+            kdf::derive(
+                master,
+                b"User.MachineKey.Protect",
+                &[&context],
+                master.len(),
+            )
+        };
+        let encryption = derive(&key.decryption_key);
         let cipher = || {
             let algorithm = match encryption.expose_secret().len() {
                 16 => &AES_128,
@@ -53,7 +63,7 @@ impl Envelope {
         Self {
             mac: hmac::Key::new(
                 key.validation.hmac(),
-                derive(&key.validation_key, &context).expose_secret(),
+                derive(&key.validation_key).expose_secret(),
             ),
             encrypting: PaddedBlockEncryptingKey::cbc_pkcs7(cipher())
                 .expect("CBC takes every AES key"),
@@ -109,6 +119,11 @@ impl std::fmt::Debug for Envelope {
     }
 }
 
+/// Whether a text is a Data Protection payload (09 F0 C9 F0) rather than one of the machine key.
+pub(super) fn is_protected(text: &str) -> bool {
+    text.starts_with("CfDJ8")
+}
+
 /// The bytes of a cookie's text. .NET also takes `+`, `/` and `=`; nobody writes them, and one form less is one way less
 /// to say the same session twice.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, Denied> {
@@ -117,33 +132,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, Denied> {
         MAX_TEXT.. => return Err(Denied::TooLong),
         _ => {}
     }
-    // 09 F0 C9 F0, the magic of ASP.NET Core Data Protection: `dataProtectorType` is set, or the name is that of a Core cookie.
-    if text.starts_with("CfDJ8") {
-        return Err(Denied::DataProtection);
-    }
     BASE64_URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| Denied::Malformed)
-}
-
-/// SP800-108 in counter mode with HMAC-SHA-512, whatever `validation` says, and as many bytes out as in.
-/// (aws-lc-rs has the same as `kdf::kbkdf_ctr_hmac`; written out it can be read against SP800_108.cs.)
-fn derive(master: &SecretSlice<u8>, context: &[u8]) -> SecretSlice<u8> {
-    let master = master.expose_secret();
-    let key = hmac::Key::new(hmac::HMAC_SHA512, master);
-    let bits = u32::try_from(master.len() * 8).expect("a key from a configuration file is short");
-    let mut derived = Vec::with_capacity(master.len() + 64);
-    for counter in 1u32.. {
-        if derived.len() >= master.len() {
-            break;
-        }
-        let mut block = hmac::Context::with_key(&key);
-        block.update(&counter.to_be_bytes());
-        block.update(b"User.MachineKey.Protect\0");
-        block.update(context);
-        block.update(&bits.to_be_bytes());
-        derived.extend_from_slice(block.sign().as_ref());
-    }
-    derived.truncate(master.len());
-    derived.into()
 }

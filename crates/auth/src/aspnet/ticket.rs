@@ -2,7 +2,6 @@
 //! Whether that is enough to let somebody in is decided one floor up.
 
 use std::{
-    collections::HashSet,
     io::{Read, Write},
     time::SystemTime,
 };
@@ -22,12 +21,15 @@ pub const NAME_IDENTIFIER: &str =
 
 const STRING: &str = "http://www.w3.org/2001/XMLSchema#string";
 const LOCAL: &str = "LOCAL AUTHORITY";
-const SESSION_ID: &str = "Microsoft.Owin.Security.Cookies-SessionId";
+const SESSION_IDS: [&str; 2] = [
+    "Microsoft.Owin.Security.Cookies-SessionId",
+    "Microsoft.AspNetCore.Authentication.Cookies-SessionId",
+];
 /// Stands for a default wherever one is possible.
 const DEFAULT: &str = "\0";
 
 const FORMAT: u32 = 3;
-const PROPERTIES_FORMAT: u32 = 1;
+pub(super) const PROPERTIES_FORMAT: u32 = 1;
 /// A ticket is a few KiB; a bomb is more.
 const MAX_INFLATED: u64 = 1024 * 1024;
 
@@ -116,7 +118,7 @@ impl Ticket {
 
     /// Whether it only names a session that the application keeps in a SessionStore: it proves an id, not a user.
     pub fn is_reference(&self) -> bool {
-        self.claim(SESSION_ID).is_some()
+        SESSION_IDS.iter().any(|id| self.claim(id).is_some())
     }
 
     pub(super) fn from_gzip(gzip: &[u8]) -> Result<Self, Denied> {
@@ -158,18 +160,7 @@ impl Ticket {
         // The counts are not trusted with an allocation.
         let mut claims = Vec::new();
         for _ in 0..reader.count()? {
-            let kind = or(reader.text()?, &name_type).to_owned();
-            let value = reader.text()?.to_owned();
-            let value_type = or(reader.text()?, STRING).to_owned();
-            let issuer = or(reader.text()?, LOCAL).to_owned();
-            let original_issuer = or(reader.text()?, &issuer).to_owned();
-            claims.push(Claim {
-                kind,
-                value,
-                value_type,
-                issuer,
-                original_issuer,
-            });
+            claims.push(Claim::read(reader, &name_type)?);
         }
         // The bootstrap token: its length in UTF-16 units only says whether there is one.
         if reader.count()? > 0 {
@@ -178,16 +169,7 @@ impl Ticket {
         if reader.count()? != PROPERTIES_FORMAT {
             return None;
         }
-        let mut keys = HashSet::new();
-        let mut properties = Vec::new();
-        for _ in 0..reader.count()? {
-            let (key, value) = (reader.text()?, reader.text()?);
-            // .NET's Dictionary.Add throws; and which of two `.expires` would count?
-            if !keys.insert(key) {
-                return None;
-            }
-            properties.push((key.to_owned(), value.to_owned()));
-        }
+        let properties = super::core_ticket::properties(reader)?;
         Some(Self {
             auth_type,
             name_type,
@@ -199,20 +181,13 @@ impl Ticket {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let text = |out: &mut Vec<u8>, text: &str, default: &str| {
-            write_text(out, if text == default { DEFAULT } else { text })
-        };
         write_count(&mut out, FORMAT as usize);
         write_text(&mut out, &self.auth_type);
         text(&mut out, &self.name_type, NAME);
         text(&mut out, &self.role_type, ROLE);
         write_count(&mut out, self.claims.len());
         for claim in &self.claims {
-            text(&mut out, &claim.kind, &self.name_type);
-            write_text(&mut out, &claim.value);
-            text(&mut out, &claim.value_type, STRING);
-            text(&mut out, &claim.issuer, LOCAL);
-            text(&mut out, &claim.original_issuer, &claim.issuer);
+            claim.write(&mut out, &self.name_type);
         }
         write_count(&mut out, 0);
         write_count(&mut out, PROPERTIES_FORMAT as usize);
@@ -232,7 +207,38 @@ impl Ticket {
     }
 }
 
-fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+impl Claim {
+    /// As both generations write one.
+    pub(super) fn read(reader: &mut Reader<'_>, name_type: &str) -> Option<Self> {
+        let kind = or(reader.text()?, name_type).to_owned();
+        let value = reader.text()?.to_owned();
+        let value_type = or(reader.text()?, STRING).to_owned();
+        let issuer = or(reader.text()?, LOCAL).to_owned();
+        let original_issuer = or(reader.text()?, &issuer).to_owned();
+        Some(Self {
+            kind,
+            value,
+            value_type,
+            issuer,
+            original_issuer,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>, name_type: &str) {
+        text(out, &self.kind, name_type);
+        write_text(out, &self.value);
+        text(out, &self.value_type, STRING);
+        text(out, &self.issuer, LOCAL);
+        text(out, &self.original_issuer, &self.issuer);
+    }
+}
+
+/// A text, or the mark that stands for its default.
+pub(super) fn text(out: &mut Vec<u8>, text: &str, default: &str) {
+    write_text(out, if text == default { DEFAULT } else { text });
+}
+
+pub(super) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text == DEFAULT { default } else { text }
 }
 

@@ -73,6 +73,7 @@ impl Claims<'_> {
                 .roles_claim
                 .as_deref()
                 .map_or(Ok(Vec::new()), |claim| self.list(claim))?,
+            scopes: Vec::new(),
             via,
             expires: Some(expires),
         }

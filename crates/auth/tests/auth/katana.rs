@@ -33,6 +33,10 @@ fn key(validation: Validation, byte: &str, decryption_bytes: usize) -> MachineKe
     .unwrap()
 }
 
+pub(crate) fn any_key() -> MachineKey {
+    key(Validation::HmacSha256, "5a", 32)
+}
+
 fn verifier(change: impl FnOnce(&mut AspNetCookieSettings)) -> AspNetCookie {
     let mut settings = AspNetCookieSettings {
         keys: vec![key(Validation::HmacSha256, "5a", 32)],

@@ -2,6 +2,7 @@
 
 mod any;
 mod claims;
+mod core;
 mod guards;
 mod katana;
 mod places;
