@@ -106,7 +106,7 @@ fn is_token(c: char) -> bool {
 }
 
 /// `None` where there is nothing to decode. Bad escapes stay as they are.
-fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return None;
     }

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, Method, header};
 
-use crate::Denied;
+use crate::{Denied, upgrade::upgrades};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -43,19 +43,6 @@ pub fn cross_origin(
     } else {
         Err(Denied::CrossOrigin)
     }
-}
-
-/// HTTP/1.1 `Upgrade` and HTTP/2 extended CONNECT. `h2c` is no upgrade in this sense: it stays HTTP, and curl offers it
-/// with everything.
-fn upgrades(method: &Method, headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::UPGRADE).iter();
-    let h2c = |line: &[u8]| line.trim_ascii().eq_ignore_ascii_case(b"h2c");
-    *method == Method::CONNECT
-        || lines.into_iter().any(|line| {
-            line.as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|one| !h2c(one))
-        })
 }
 
 /// Twice is nobody's honest request.

@@ -1,40 +1,43 @@
-//! Signed tokens (RFC 7519) with a shared secret. jsonwebtoken checks the signature; the guards it leaves to its user stand
-//! here: our algorithm and never the token's, required and strictly typed claims, no duplicate key, no unknown extension.
-//! Public keys and JWKS are a matter of their own, and will come beside this.
+//! Signed tokens (RFC 7519). jsonwebtoken checks the signature; the guards it leaves to its user stand here: our algorithm and never
+//! the token's, required and strictly typed claims, no duplicate key, no unknown extension. Where the keys come from, and when newer
+//! ones are fetched, is the gateway's.
 
+mod algorithm;
 mod claims;
+mod keys;
 mod secret;
 mod strict;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
-use jsonwebtoken::{DecodingKey, Validation, errors::ErrorKind};
-use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub use secret::Algorithm;
+pub use algorithm::Algorithm;
+pub use keys::{Dropped, Fault, KeySet, Origin};
 
 use crate::{
-    Caller, Denied, KeyError, Via, bearer,
+    Caller, Denied, KeyError, Presented, Swapped, Via, bearer,
+    cache::Cache,
     cookies::{self, Cookies},
+    upgrade,
     verifier::{Found, Place},
 };
 use claims::Claims;
-use strict::Strict;
 
 /// Longer ones are refused unread.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// What an operator says of the tokens. The default: HS256 in the Authorization header, 30 s leeway, `sub` is the user.
+/// What an operator says of the tokens. The default: in the Authorization header, 30 s leeway, `sub` is the user, no keys yet.
 #[derive(Debug)]
 pub struct JwtSettings {
     /// Where a token may stand.
     pub from: Vec<TokenSource>,
-    /// The one algorithm; what a token names is only compared with it.
-    pub algorithm: Algorithm,
-    /// Tried in order, so that tokens outlive a change of secrets.
-    pub secrets: Vec<SecretString>,
+    /// What signatures are verified with, as last read or fetched. Which algorithm counts is each key's, and never the token's.
+    pub keys: Arc<Swapped<KeySet>>,
     /// Where set, `iss` must be exactly this, and a string.
     pub issuer: Option<String>,
     /// Where set, `aud` must be or contain this. Where not, a token that names an audience is meant for somebody else
@@ -50,6 +53,8 @@ pub struct JwtSettings {
     pub tenant_claim: Option<String>,
     /// The claim that lists the roles: an array of strings, or one string.
     pub roles_claim: Option<String>,
+    /// The claim that lists what the token is good for: words in a string, or an array.
+    pub scopes_claim: Option<String>,
     /// The longest time from `iat` to `exp`; `iat` is then required.
     pub max_lifetime: Option<Duration>,
     /// Accepted `typ` headers, in any case. A token without one counts as `JWT`.
@@ -60,8 +65,7 @@ impl Default for JwtSettings {
     fn default() -> Self {
         Self {
             from: vec![TokenSource::AuthorizationHeader],
-            algorithm: Algorithm::default(),
-            secrets: Vec::new(),
+            keys: Arc::new(Swapped::new(KeySet::default())),
             issuer: None,
             audience: None,
             leeway: Duration::from_secs(30),
@@ -69,79 +73,92 @@ impl Default for JwtSettings {
             user_claim: "sub".to_owned(),
             tenant_claim: None,
             roles_claim: None,
+            scopes_claim: Some("scope".to_owned()),
             max_lifetime: None,
             types: vec!["JWT".to_owned(), "at+jwt".to_owned()],
         }
     }
 }
 
-/// Where a token may stand. Never the query string: that is what logs keep.
+/// Where a token may stand. The last two only where a connection is upgraded: a browser cannot add a header to a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// `Authorization: Bearer TOKEN`
     AuthorizationHeader,
     /// A cookie of this name. Unsafe methods then need [`crate::cross_origin`].
     Cookie(String),
+    /// `?access_token=TOKEN` (RFC 6750, 2.3). Queries are what logs keep, so elsewhere it is ignored.
+    Query,
+    /// `Sec-WebSocket-Protocol: bearer, TOKEN`
+    WebSocketProtocol,
+}
+
+impl TokenSource {
+    /// Whether a token can stand there at all.
+    ///
+    /// # Errors
+    /// For what is no cookie's name.
+    pub fn check(&self) -> Result<(), KeyError> {
+        match self {
+            Self::Cookie(name) if !cookies::is_name(name) => Err(KeyError::CookieName),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Verifies the tokens of one issuer.
 #[derive(Debug)]
 pub struct Jwt {
     settings: JwtSettings,
-    keys: Vec<DecodingKey>,
-    validation: Validation,
+    cache: Cache,
 }
 
 impl Jwt {
-    /// Refuses secrets that are too short or published.
+    /// Refuses settings that would let nobody in. Keys may still be on their way; until they come every token is refused.
     pub fn new(settings: JwtSettings) -> Result<Self, KeyError> {
         if settings.from.is_empty() {
             return Err(KeyError::NoSource);
         }
-        if settings
-            .from
-            .iter()
-            .any(|from| matches!(from, TokenSource::Cookie(name) if !cookies::is_name(name)))
-        {
-            return Err(KeyError::CookieName);
-        }
-        if settings.secrets.is_empty() {
-            return Err(KeyError::NoKey);
-        }
-        let keys = settings
-            .secrets
-            .iter()
-            .map(|secret| settings.algorithm.key(secret))
-            .collect::<Result<_, _>>()?;
-        let mut validation = Validation::new(settings.algorithm.named());
-        // It reads the machine's clock, counts in whole seconds and lets `iss` be a list: `Claims` decides these, with `now`.
-        validation.validate_exp = false;
-        validation.set_required_spec_claims(&["exp"]);
-        if let Some(audience) = &settings.audience {
-            validation.set_audience(&[audience]);
-        }
+        settings.from.iter().try_for_each(TokenSource::check)?;
         // One provider for the process, whatever other features a build turns on; a second call changes nothing.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         Ok(Self {
             settings,
-            keys,
-            validation,
+            cache: Cache::default(),
         })
+    }
+
+    /// The keys, for the gateway to hand newer ones to.
+    pub fn keys(&self) -> &Arc<Swapped<KeySet>> {
+        &self.settings.keys
     }
 
     /// Looks in every place that the settings name.
     pub(crate) fn examine<'v>(
         &'v self,
-        headers: &HeaderMap,
+        presented: &Presented<'_>,
         now: SystemTime,
         found: &mut Vec<Found<'v>>,
     ) {
+        let headers: &HeaderMap = presented.headers;
+        let given = |token: Result<Option<&str>, Denied>| {
+            token.and_then(|token| self.verify(token.ok_or(Denied::Missing)?, Via::Bearer, now))
+        };
         for from in &self.settings.from {
             found.push(match from {
                 TokenSource::AuthorizationHeader => Found {
                     place: Place::Authorization,
-                    outcome: bearer::token(headers).and_then(|token| {
-                        self.verify(token.ok_or(Denied::Missing)?, Via::Bearer, now)
+                    outcome: given(bearer::token(headers)),
+                },
+                TokenSource::Query => Found {
+                    place: Place::Query,
+                    outcome: given(presented.upgrade.map_or(Ok(None), upgrade::query_token)),
+                },
+                TokenSource::WebSocketProtocol => Found {
+                    place: Place::Protocol,
+                    outcome: given(match presented.upgrade {
+                        Some(_) => upgrade::protocol_token(headers),
+                        None => Ok(None),
                     }),
                 },
                 TokenSource::Cookie(name) => Found {
@@ -158,7 +175,7 @@ impl Jwt {
     pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
         self.settings.from.iter().filter_map(|from| match from {
             TokenSource::Cookie(name) => Some(name.as_str()),
-            TokenSource::AuthorizationHeader => None,
+            _ => None,
         })
     }
 
@@ -170,20 +187,30 @@ impl Jwt {
         if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(Denied::Malformed);
         }
-        self.check_header(token)?;
+        let generation = self.settings.keys.generation();
+        let cached = Cache::key(
+            if via == Via::Cookie {
+                b"cookie"
+            } else {
+                b"bearer"
+            },
+            token,
+        );
+        if let Some(caller) = self.cache.find(&cached, generation, now) {
+            return Ok(caller);
+        }
         let claims = self.check_signature(token)?;
-        Claims(&claims).decide(&self.settings, via, now)
+        let caller = Claims(&claims).decide(&self.settings, via, now)?;
+        self.cache
+            .keep(cached, generation, &caller, caller.expires, now);
+        Ok(caller)
     }
 
-    /// `kid`, `jku`, `x5u`, `jwk` and `x5c` are ignored: the key is ours, wherever the token would like to point.
-    fn check_header(&self, token: &str) -> Result<(), Denied> {
-        let header = token.split('.').next().ok_or(Denied::Malformed)?;
+    /// `jku`, `x5u`, `jwk` and `x5c` are ignored: the key is ours, wherever the token would like to point.
+    fn check_header(&self, header: &str) -> Result<Map<String, Value>, Denied> {
         let header = strict::decode(header).ok_or(Denied::Malformed)?;
         if header.contains_key("crit") {
             return Err(Denied::CriticalExtension);
-        }
-        if header.get("alg").and_then(Value::as_str) != Some(self.settings.algorithm.name()) {
-            return Err(Denied::WrongAlgorithm);
         }
         let kind = match header.get("typ") {
             None => "JWT",
@@ -191,34 +218,37 @@ impl Jwt {
             Some(Value::String(kind)) => strip_prefix_ignoring_case(kind, "application/"),
             Some(_) => return Err(Denied::WrongType),
         };
-        let expected = &self.settings.types;
-        if expected
-            .iter()
-            .any(|expected| expected.eq_ignore_ascii_case(kind))
-        {
-            Ok(())
+        let mut expected = self.settings.types.iter();
+        if expected.any(|expected| expected.eq_ignore_ascii_case(kind)) {
+            Ok(header)
         } else {
             Err(Denied::WrongType)
         }
     }
 
-    fn check_signature(&self, token: &str) -> Result<serde_json::Map<String, Value>, Denied> {
-        for key in &self.keys {
-            return match jsonwebtoken::decode::<Strict>(token, key, &self.validation) {
-                Ok(data) => Ok(data.claims.0),
+    fn check_signature(&self, token: &str) -> Result<Map<String, Value>, Denied> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(Denied::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Denied::Malformed)?;
+        let header = self.check_header(header)?;
+        let algorithm = header
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(|name| name.parse::<Algorithm>().ok());
+        let id = match header.get("kid") {
+            None => None,
+            Some(Value::String(id)) => Some(id.as_str()),
+            Some(_) => return Err(Denied::Malformed),
+        };
+        let keys = self.settings.keys.load();
+        let candidates = keys.candidates(id, algorithm)?;
+        let algorithm = algorithm.ok_or(Denied::WrongAlgorithm)?.named();
+        for key in candidates {
+            match jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, algorithm) {
                 // Only the signature chooses the key: after it has matched, whatever is wrong stays wrong.
-                Err(error) => match error.kind() {
-                    ErrorKind::InvalidSignature => continue,
-                    ErrorKind::InvalidAudience => Err(Denied::WrongAudience),
-                    ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => {
-                        Err(Denied::NoExpiry)
-                    }
-                    ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-                        Err(Denied::WrongAlgorithm)
-                    }
-                    _ => Err(Denied::Malformed),
-                },
-            };
+                Ok(true) => return strict::decode(payload).ok_or(Denied::Malformed),
+                Ok(false) => {}
+                Err(_) => return Err(Denied::Malformed),
+            }
         }
         Err(Denied::BadSignature)
     }

@@ -37,8 +37,10 @@ pub enum KeyError {
     /// DES and 3DES are too weak, `alg:` names code of the application.
     #[error("unsupported decryption algorithm: AES (or Auto, which means AES) is supported")]
     Decryption,
-    /// Not one of the HMAC algorithms.
-    #[error("unsupported token algorithm: HS256, HS384 and HS512 are supported")]
+    /// `none`, or one that no library here knows.
+    #[error(
+        "unsupported token algorithm: HS256, RS256, PS256 and their 384 and 512, ES256, ES384 and EdDSA are supported"
+    )]
     TokenAlgorithm,
     /// Shorter than the hash (RFC 7518, 3.2).
     #[error("the secret has {bytes} bytes, and needs at least {least}")]
@@ -51,4 +53,50 @@ pub enum KeyError {
     /// It stands in public examples, so everybody can sign with it.
     #[error("the secret is a published example")]
     KnownSecret,
+    /// RS256 and its like verify with a public key.
+    #[error("this algorithm takes a public key (`key`, `jwks_file` or `jwks_url`) and no secret")]
+    SecretForPublicKey,
+    /// Not PEM, or PEM of something else.
+    #[error("this is no PEM of a public key (`-----BEGIN PUBLIC KEY-----`)")]
+    Pem,
+    /// It could sign, and weir only verifies.
+    #[error("this is a private key: give weir only the public one (openssl pkey -in KEY -pubout)")]
+    PrivateKey,
+    /// Its dates and issuer would be ignored.
+    #[error(
+        "this is a certificate: give weir the public key in it (openssl x509 -in CERT -pubkey -noout)"
+    )]
+    Certificate,
+    /// P-521, secp256k1 and others.
+    #[error("the curve is not supported: P-256, P-384 and Ed25519 are")]
+    Curve,
+    /// RFC 7518, 3.3.
+    #[error("an RSA key has from 2048 to 8192 bits and an odd exponent above 1; this one does not")]
+    WeakRsa,
+    /// The allow-list names none that the key can do.
+    #[error("the key cannot do any of the algorithms in `algorithm`")]
+    AlgorithmOfKey,
+    /// No JSON, keys twice, or no `keys`.
+    #[error("this is no JWK Set: an object with an array `keys`, and no name twice")]
+    Jwks,
+    /// More than a hundred.
+    #[error("there are more than 100 keys")]
+    TooManyKeys,
+    /// Where a public key may be taken for a secret, anybody can sign.
+    #[error("the set mixes secrets and public keys; keep them in two [auth] tables")]
+    MixedKeys,
+    /// All of them were left out; this is why the first was.
+    #[error("no key of the set can be used; of the first: {0}")]
+    NoUsableKey(crate::jwt::Fault),
+    /// As `weir key new` prints it.
+    #[error(
+        "this is no hash of a key: `sha256:` and 64 hexadecimal digits, as `weir key new` prints it"
+    )]
+    Hash,
+    /// It is a word of the key itself.
+    #[error("the id of a key has 1 to 32 of the characters a-z, 0-9 and \"-\"")]
+    KeyId,
+    /// Which of two would count?
+    #[error("the id of a key stands twice")]
+    DuplicateId,
 }

@@ -3,6 +3,7 @@
 //! Everything here is a pure decision: headers and the time go in, a [`Caller`] or a [`Denied`] comes out. Reading files,
 //! answering 401 or 302 and writing headers are the gateway's work. Presence of a credential is never enough: each is verified.
 
+pub mod api_key;
 pub mod aspnet;
 mod bearer;
 mod cache;
@@ -16,9 +17,12 @@ pub mod identity;
 pub mod jwt;
 mod key_error;
 mod login;
+mod presented;
 mod swapped;
+pub mod upgrade;
 mod verifier;
 
+pub use api_key::ApiKeys;
 pub use aspnet::{AspNetCookie, AspNetCookieSettings};
 pub use caller::{Caller, Via};
 pub use certificate::{CertificateField, ClientCertificate, PeerCertificate};
@@ -28,5 +32,6 @@ pub use denied::Denied;
 pub use jwt::{Jwt, JwtSettings, TokenSource};
 pub use key_error::KeyError;
 pub use login::{Login, LoginError, wants_login};
+pub use presented::Presented;
 pub use swapped::Swapped;
 pub use verifier::Verifier;

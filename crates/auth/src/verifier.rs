@@ -3,9 +3,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::HeaderMap;
-
-use crate::{AspNetCookie, Caller, ClientCertificate, Denied, Jwt, PeerCertificate};
+use crate::{ApiKeys, AspNetCookie, Caller, ClientCertificate, Denied, Jwt, Presented};
 
 /// Who decides. One per `[auth.NAME]`.
 #[derive(Debug)]
@@ -20,6 +18,8 @@ pub enum Verifier {
     Jwt(Jwt),
     /// The certificate of the connection.
     ClientCertificate(ClientCertificate),
+    /// Keys that the operator handed out.
+    ApiKeys(ApiKeys),
     /// Any of these; see [`Verifier::identify`].
     Any(Vec<Arc<Self>>),
 }
@@ -30,19 +30,9 @@ impl Verifier {
     /// Every credential that is present must be good, and all must name the same user (and tenant, where two name one);
     /// then the one listed first speaks. Several verifiers that read the same place share one credential: there it is
     /// enough that one of them accepts it, as with several keys.
-    pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller, Denied> {
-        self.identify_with(headers, None, now)
-    }
-
-    /// As [`Verifier::identify`], on a connection whose peer has shown this certificate.
-    pub fn identify_with(
-        &self,
-        headers: &HeaderMap,
-        certificate: Option<&PeerCertificate>,
-        now: SystemTime,
-    ) -> Result<Caller, Denied> {
+    pub fn identify(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Caller, Denied> {
         let mut found = Vec::new();
-        self.examine(headers, certificate, now, &mut found);
+        self.examine(presented, now, &mut found);
         judge(found)
     }
 
@@ -53,30 +43,39 @@ impl Verifier {
             Self::AspNetCookie(cookie) => vec![cookie.name()],
             Self::Jwt(jwt) => jwt.cookie_names().collect(),
             Self::ClientCertificate(_) => Vec::new(),
+            Self::ApiKeys(_) => Vec::new(),
             Self::Any(several) => several.iter().flat_map(|one| one.cookie_names()).collect(),
+        }
+    }
+
+    /// The verifiers that decide by themselves: this one, or those that it is made of.
+    pub fn members(&self) -> Vec<&Self> {
+        match self {
+            Self::Any(several) => several.iter().flat_map(|one| one.members()).collect(),
+            one => vec![one],
         }
     }
 
     fn examine<'v>(
         &'v self,
-        headers: &HeaderMap,
-        certificate: Option<&PeerCertificate>,
+        presented: &Presented<'_>,
         now: SystemTime,
         found: &mut Vec<Found<'v>>,
     ) {
         match self {
             Self::AspNetCookie(cookie) => found.push(Found {
                 place: Place::Cookie(cookie.name()),
-                outcome: cookie.identify(headers, now),
+                outcome: cookie.identify(presented.headers, now),
             }),
-            Self::Jwt(jwt) => jwt.examine(headers, now, found),
+            Self::Jwt(jwt) => jwt.examine(presented, now, found),
+            Self::ApiKeys(keys) => keys.examine(presented.headers, now, found),
             Self::ClientCertificate(verifier) => found.push(Found {
                 place: Place::Handshake,
-                outcome: verifier.identify(certificate, now),
+                outcome: verifier.identify(presented.certificate, now),
             }),
             Self::Any(several) => several
                 .iter()
-                .for_each(|one| one.examine(headers, certificate, now, found)),
+                .for_each(|one| one.examine(presented, now, found)),
         }
     }
 }
@@ -87,6 +86,9 @@ pub(crate) enum Place<'v> {
     Authorization,
     Handshake,
     Cookie(&'v str),
+    Header(&'v str),
+    Query,
+    Protocol,
 }
 
 /// What one verifier said of one place.

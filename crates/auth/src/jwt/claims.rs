@@ -49,7 +49,6 @@ impl Claims<'_> {
             (None, None | Some(Value::String(_))) => {}
             (None, Some(_)) => return Err(Denied::Malformed),
         }
-        // jsonwebtoken compares `aud` where it finds one of the right type; that there is one is ours.
         match (&settings.audience, self.0.get("aud")) {
             (Some(expected), Some(audience)) if names(audience, expected) => {}
             (None, None) => {}
@@ -73,7 +72,10 @@ impl Claims<'_> {
                 .roles_claim
                 .as_deref()
                 .map_or(Ok(Vec::new()), |claim| self.list(claim))?,
-            scopes: Vec::new(),
+            scopes: settings
+                .scopes_claim
+                .as_deref()
+                .map_or(Ok(Vec::new()), |claim| self.words(claim))?,
             via,
             expires: Some(expires),
         }
@@ -101,6 +103,16 @@ impl Claims<'_> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
             Some(_) => Err(Denied::Malformed),
+        }
+    }
+
+    /// RFC 8693, 4.2: a string of words; some issuers write an array.
+    fn words(&self, claim: &str) -> Result<Vec<String>, Denied> {
+        match self.0.get(claim) {
+            Some(Value::String(words)) => {
+                Ok(words.split_ascii_whitespace().map(str::to_owned).collect())
+            }
+            _ => self.list(claim),
         }
     }
 

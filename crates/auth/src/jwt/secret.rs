@@ -1,79 +1,33 @@
 //! Shared secrets and the algorithms that use them. A weak secret is an open door that looks closed, so it is refused when
 //! the configuration is loaded, not when somebody has walked in.
 
-use std::str::FromStr;
-
 use jsonwebtoken::DecodingKey;
-use secrecy::{ExposeSecret, SecretString};
 
+use super::Algorithm;
 use crate::KeyError;
 
-/// HMAC with SHA-2 (RFC 7518, 3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Algorithm {
-    /// At least 32 bytes of secret.
-    #[default]
-    Hs256,
-    /// At least 48 bytes of secret.
-    Hs384,
-    /// At least 64 bytes of secret.
-    Hs512,
-}
-
-impl FromStr for Algorithm {
-    type Err = KeyError;
-
-    /// The registered names, exactly.
-    fn from_str(name: &str) -> Result<Self, KeyError> {
-        [Self::Hs256, Self::Hs384, Self::Hs512]
-            .into_iter()
-            .find(|one| one.name() == name)
-            .ok_or(KeyError::TokenAlgorithm)
+/// The secret's bytes as they are; many issuers hand out base64 and mean its text.
+pub(super) fn key(algorithm: Algorithm, secret: &[u8]) -> Result<DecodingKey, KeyError> {
+    let least = match algorithm {
+        Algorithm::Hs384 => 48,
+        Algorithm::Hs512 => 64,
+        _ => 32,
+    };
+    if secret.len() < least {
+        return Err(KeyError::ShortSecret {
+            bytes: secret.len(),
+            least,
+        });
     }
-}
-
-impl Algorithm {
-    /// As it stands in a token.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
+    if is_published(&String::from_utf8_lossy(secret)) {
+        return Err(KeyError::KnownSecret);
     }
-
-    pub(super) const fn named(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
-        }
-    }
-
-    /// The secret's bytes as they are; many issuers hand out base64 and mean its text.
-    pub(super) fn key(self, secret: &SecretString) -> Result<DecodingKey, KeyError> {
-        let secret = secret.expose_secret();
-        let least = match self {
-            Self::Hs256 => 32,
-            Self::Hs384 => 48,
-            Self::Hs512 => 64,
-        };
-        if secret.len() < least {
-            return Err(KeyError::ShortSecret {
-                bytes: secret.len(),
-                least,
-            });
-        }
-        if is_published(secret) {
-            return Err(KeyError::KnownSecret);
-        }
-        Ok(DecodingKey::from_secret(secret.as_bytes()))
-    }
+    Ok(DecodingKey::from_secret(secret))
 }
 
 /// Sample secrets of tutorials, frameworks and of the deployments' own example files, and their kin: what says that it
 /// wants to be changed, and one character over and over.
-fn is_published(secret: &str) -> bool {
+pub(super) fn is_published(secret: &str) -> bool {
     const WHOLE: [&str; 3] = [
         // jwt.io, also with its newer, longer sample
         "a-string-secret-at-least-256-bits-long",
@@ -109,7 +63,7 @@ mod tests {
 
     #[test]
     fn weak_secrets_are_refused() {
-        let key = |secret: &str| Algorithm::Hs256.key(&secret.into()).map(|_| ());
+        let key = |secret: &str| key(Algorithm::Hs256, secret.as_bytes()).map(|_| ());
         assert_eq!(key("q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAa"), Ok(()));
         assert_eq!(
             key("q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eA"),
@@ -135,11 +89,12 @@ mod tests {
             assert_eq!(key(published), Err(KeyError::KnownSecret), "{published}");
         }
         assert!(matches!(
-            Algorithm::Hs512.key(&"q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAa".into()),
+            super::key(Algorithm::Hs512, b"q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAa"),
             Err(KeyError::ShortSecret { least: 64, .. })
         ));
         assert_eq!("HS384".parse(), Ok(Algorithm::Hs384));
         assert_eq!("none".parse::<Algorithm>(), Err(KeyError::TokenAlgorithm));
-        assert_eq!("RS256".parse::<Algorithm>(), Err(KeyError::TokenAlgorithm));
+        assert_eq!("ES512".parse::<Algorithm>(), Err(KeyError::TokenAlgorithm));
+        assert_eq!("RS256".parse(), Ok(Algorithm::Rs256));
     }
 }

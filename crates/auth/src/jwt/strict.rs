@@ -9,7 +9,7 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 /// A JSON object without duplicate keys. serde_json's own limit of 128 levels holds.
-pub(super) struct Strict(pub(super) Map<String, Value>);
+struct Strict(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -22,8 +22,12 @@ impl<'de> Deserialize<'de> for Strict {
 
 /// One base64url part of a token.
 pub(super) fn decode(part: &str) -> Option<Map<String, Value>> {
-    let json = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice::<Strict>(&json)
+    parse(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?)
+}
+
+/// The same from the JSON itself.
+pub(super) fn parse(json: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice::<Strict>(json)
         .ok()
         .map(|strict| strict.0)
 }

@@ -6,11 +6,12 @@ use http::{HeaderMap, header};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use weir_auth::{
-    AspNetCookie, AspNetCookieSettings, Denied, Jwt, JwtSettings, Verifier, Via,
+    AspNetCookie, AspNetCookieSettings, Denied, Jwt, JwtSettings, Presented, Verifier, Via,
     aspnet::{Decryption, MachineKey, NAME, Ticket, Validation},
+    jwt::Algorithm,
 };
 
-use crate::tokens::{NOW, OTHER, SECRET, now};
+use crate::tokens::{NOW, OTHER, SECRET, now, secrets};
 
 const SECRETS: [&str; 2] = [SECRET, OTHER];
 
@@ -30,7 +31,7 @@ fn portal() -> AspNetCookie {
 
 fn issuer(index: usize) -> Verifier {
     let settings = JwtSettings {
-        secrets: vec![SECRETS[index].into()],
+        keys: secrets(&[SECRETS[index]], Algorithm::Hs256),
         tenant_claim: Some("tid".to_owned()),
         ..Default::default()
     };
@@ -74,7 +75,9 @@ fn ask(session: Option<&str>, token: Option<&str>) -> Result<Via, Denied> {
             format!("Bearer {token}").parse().unwrap(),
         );
     }
-    any().identify(&headers, now()).map(|caller| caller.via)
+    any()
+        .identify(&Presented::of(&headers), now())
+        .map(|caller| caller.via)
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn one_good_credential_is_enough() {
     );
     assert_eq!(ask(None, None), Err(Denied::Missing));
     assert_eq!(
-        Verifier::Any(Vec::new()).identify(&HeaderMap::new(), now()),
+        Verifier::Any(Vec::new()).identify(&Presented::of(&HeaderMap::new()), now()),
         Err(Denied::Missing)
     );
 }

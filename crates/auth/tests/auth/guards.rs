@@ -5,9 +5,14 @@ use std::time::Duration;
 use jsonwebtoken::{EncodingKey, Header};
 use proptest::prelude::*;
 use serde_json::json;
-use weir_auth::{Denied, Jwt, JwtSettings, KeyError, TokenSource, Via, jwt::Algorithm};
+use weir_auth::{
+    Denied, Jwt, JwtSettings, KeyError, TokenSource, Via,
+    jwt::{Algorithm, KeySet},
+};
 
-use crate::tokens::{OTHER, SECRET, ask, good, now, settings, signed, token, verify, with};
+use crate::tokens::{
+    OTHER, SECRET, ask, good, now, secrets, settings, shared, signed, token, verify, with,
+};
 
 #[test]
 fn a_good_token_names_its_caller() {
@@ -100,8 +105,7 @@ fn longer_hashes_work_too() {
         (Algorithm::Hs512, jsonwebtoken::Algorithm::HS512),
     ] {
         let settings = || JwtSettings {
-            algorithm,
-            secrets: vec![secret.as_str().into()],
+            keys: secrets(&[&secret], algorithm),
             ..settings()
         };
         let key = EncodingKey::from_secret(secret.as_bytes());
@@ -211,12 +215,12 @@ fn shape_is_checked_before_anything_is_decoded() {
 #[test]
 fn secrets_rotate() {
     let both = JwtSettings {
-        secrets: vec![OTHER.into(), SECRET.into()],
+        keys: secrets(&[OTHER, SECRET], Algorithm::Hs256),
         ..settings()
     };
     assert!(verify(both, &token(&good())).is_ok());
     let new = JwtSettings {
-        secrets: vec![OTHER.into()],
+        keys: secrets(&[OTHER], Algorithm::Hs256),
         ..settings()
     };
     assert_eq!(verify(new, &token(&good())), Err(Denied::BadSignature));
@@ -229,19 +233,35 @@ fn settings_that_could_not_work_are_refused() {
         change(&mut settings);
         Jwt::new(settings).map(|_| ()).unwrap_err()
     };
-    assert_eq!(new(|settings| settings.secrets.clear()), KeyError::NoKey);
     assert_eq!(new(|settings| settings.from.clear()), KeyError::NoSource);
     assert_eq!(
         new(|settings| settings.from = vec![TokenSource::Cookie("a;b".to_owned())]),
         KeyError::CookieName
     );
+    let set = |secrets: &[&str], algorithm| {
+        let secrets: Vec<_> = secrets.iter().map(|secret| (*secret).into()).collect();
+        KeySet::secrets(&secrets, algorithm)
+            .map(|_| ())
+            .unwrap_err()
+    };
+    assert_eq!(set(&[], Algorithm::Hs256), KeyError::NoKey);
     assert_eq!(
-        new(|settings| settings.secrets.push("short".into())),
+        set(&[SECRET, "short"], Algorithm::Hs256),
         KeyError::ShortSecret {
             bytes: 5,
             least: 32
         }
     );
+    assert_eq!(
+        set(&[SECRET], Algorithm::Rs256),
+        KeyError::SecretForPublicKey
+    );
+    // Keys that are still on their way let nobody in.
+    let waiting = JwtSettings {
+        keys: shared(KeySet::default()),
+        ..settings()
+    };
+    assert_eq!(verify(waiting, &token(&good())), Err(Denied::UnknownKey));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod claims;
 mod core;
 mod guards;
 mod katana;
+mod keys;
 mod places;
 mod tokens;
 mod vectors;

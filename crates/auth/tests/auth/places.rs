@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
-use weir_auth::{Denied, Jwt, JwtSettings, TokenSource, Verifier, Via};
+use weir_auth::{Denied, Jwt, JwtSettings, Presented, TokenSource, Verifier, Via};
 
 use crate::tokens::{good, now, settings, token, with};
 
@@ -33,7 +33,7 @@ fn a_token_is_taken_only_from_where_it_may_stand() {
     let cookie = |token: &str| (header::COOKIE, format!("session={token}"));
     let via = |verifier: &Verifier, lines: &[(header::HeaderName, String)]| {
         verifier
-            .identify(&headers(lines), now())
+            .identify(&Presented::of(&headers(lines)), now())
             .map(|caller| caller.via)
     };
 
@@ -65,4 +65,38 @@ fn a_token_is_taken_only_from_where_it_may_stand() {
     let twice = (header::COOKIE, format!("session={ana}; SESSION={eve}"));
     assert_eq!(via(&verifier, &[twice]), Err(Denied::DuplicateCookie));
     assert_eq!(verifier.cookie_names(), ["session"]);
+}
+
+#[test]
+fn where_a_socket_opens_a_token_may_stand_elsewhere() {
+    let verifier = Verifier::Jwt(
+        Jwt::new(JwtSettings {
+            from: vec![TokenSource::Query, TokenSource::WebSocketProtocol],
+            ..settings()
+        })
+        .unwrap(),
+    );
+    let ana = token(&good());
+    let eve = token(&with("sub", json!("eve")));
+    let query = format!("room=1&access_token={ana}");
+    let ask = |protocol: Option<&str>, query: Option<&str>| {
+        let lines = protocol.map(|token| {
+            (
+                header::SEC_WEBSOCKET_PROTOCOL,
+                format!("chat, bearer, {token}"),
+            )
+        });
+        let headers = headers(&lines.into_iter().collect::<Vec<_>>());
+        verifier
+            .identify(&Presented { upgrade: query, ..Presented::of(&headers) }, now())
+            .map(|caller| caller.via)
+    };
+    assert_eq!(ask(None, Some(&query)), Ok(Via::Bearer));
+    assert_eq!(ask(Some(&ana), Some("")), Ok(Via::Bearer));
+    assert_eq!(ask(Some(&ana), Some(&query)), Ok(Via::Bearer));
+    assert_eq!(ask(Some(&eve), Some(&query)), Err(Denied::Conflict));
+    // Without an upgrade both are ignored.
+    assert_eq!(ask(Some(&ana), None), Err(Denied::Missing));
+    let twice = format!("{query}&access_token={ana}");
+    assert_eq!(ask(None, Some(&twice)), Err(Denied::DuplicateAuthorization));
 }

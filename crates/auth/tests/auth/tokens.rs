@@ -1,11 +1,17 @@
 //! Tokens for these tests: a good one, and the same with anything wrong.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use weir_auth::{Caller, Denied, Jwt, JwtSettings, Via};
+use weir_auth::{
+    Caller, Denied, Jwt, JwtSettings, Swapped, Via,
+    jwt::{Algorithm, KeySet},
+};
 
 pub(crate) const SECRET: &str = "q8Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAa";
 pub(crate) const OTHER: &str = "Zr1vXk5tWn2yBc7mJd4hFg9sLp3eAaq8";
@@ -15,9 +21,18 @@ pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
+pub(crate) fn secrets(secrets: &[&str], algorithm: Algorithm) -> Arc<Swapped<KeySet>> {
+    let secrets: Vec<_> = secrets.iter().map(|secret| (*secret).into()).collect();
+    shared(KeySet::secrets(&secrets, algorithm).unwrap())
+}
+
+pub(crate) fn shared(keys: KeySet) -> Arc<Swapped<KeySet>> {
+    Arc::new(Swapped::new(keys))
+}
+
 pub(crate) fn settings() -> JwtSettings {
     JwtSettings {
-        secrets: vec![SECRET.into()],
+        keys: secrets(&[SECRET], Algorithm::Hs256),
         issuer: Some("https://id.test".to_owned()),
         audience: Some("weir".to_owned()),
         tenant_claim: Some("tid".to_owned()),
