@@ -2,7 +2,12 @@
 //! key is compared with the entry's. The secret has 256 random bits, so a slow hash would protect nothing; its last six characters are
 //! a checksum, so that scanners and people see a broken key without asking anybody.
 
-use std::{collections::HashMap, fmt, str::FromStr, time::SystemTime};
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::{constant_time, digest, rand};
 use http::{HeaderMap, HeaderName};
@@ -188,6 +193,17 @@ pub fn generate(id: &str) -> Result<(SecretString, Hash), KeyError> {
     Ok((key, hash))
 }
 
+/// An end as operators write it: `2027-01-31` (the first moment of that day, UTC) or `2027-01-31T12:00:00Z`.
+pub fn end(text: &str) -> Option<SystemTime> {
+    let whole = if text.contains('T') {
+        text.to_owned()
+    } else {
+        format!("{text}T00:00:00Z")
+    };
+    let ticks = u64::try_from(crate::aspnet::ticks(&whole)?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(ticks / 10))
+}
+
 /// The id of a key that is whole.
 fn id(key: &str) -> Option<&str> {
     let (id, secret) = key.strip_prefix(MARK)?.split_once('_')?;
@@ -233,7 +249,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
@@ -297,6 +313,18 @@ mod tests {
         let (_, unknown) = list("other", None);
         assert_eq!(keys.verify(&unknown, NOW), Err(Denied::UnknownKey));
         assert!(!format!("{keys:?}").contains(&key));
+    }
+
+    #[test]
+    fn ends_are_days_or_moments() {
+        let day = NOW + Duration::from_secs(1_767_225_600);
+        assert_eq!(end("2026-01-01"), Some(day));
+        assert_eq!(
+            end("2026-01-01T00:00:01Z"),
+            Some(day + Duration::from_secs(1))
+        );
+        assert_eq!(end("tomorrow"), None);
+        assert_eq!(end("1969-12-31"), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use http::HeaderMap;
 
 pub use machine_key::{Decryption, MachineKey, Validation};
 pub use protection::Protection;
+pub(crate) use ring::ticks;
 pub use ring::{KeyRing, RingError};
 pub use ticket::{Claim, NAME, NAME_IDENTIFIER, ROLE, Ticket};
 

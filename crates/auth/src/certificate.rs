@@ -77,6 +77,7 @@ impl ClientCertificate {
                 .tenant
                 .map(|field| certificate.only(field))
                 .transpose()?,
+            scopes: Vec::new(),
             roles: self
                 .roles
                 .map(|field| certificate.all(field).to_vec())

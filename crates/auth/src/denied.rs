@@ -75,6 +75,12 @@ pub enum Denied {
     /// Two good credentials came and name different callers.
     #[error("two credentials name different callers")]
     Conflict,
+    /// None of the roles that the route asks for.
+    #[error("the caller has none of the required roles")]
+    RoleMissing,
+    /// Not every scope that the route asks for.
+    #[error("the credential lacks a required scope")]
+    ScopeMissing,
     /// A page of another origin sent this with the user's cookie.
     #[error("the request was sent by a page of another origin")]
     CrossOrigin,
@@ -107,16 +113,18 @@ impl Denied {
             Self::WrongAudience => "wrong_audience",
             Self::MissingClaim => "missing_claim",
             Self::Conflict => "conflict",
+            Self::RoleMissing => "role_missing",
+            Self::ScopeMissing => "scope_missing",
             Self::CrossOrigin => "cross_origin",
         }
     }
 
-    /// What the client sees of it: 400 for a duplicated cookie, 403 for a foreign page, otherwise 401 (or, for a
+    /// What the client sees of it: 400 for a duplicated cookie, 403 for a foreign page and for a caller who is known but may not, otherwise 401 (or, for a
     /// navigation, the way to the login page).
     pub const fn status(self) -> StatusCode {
         match self {
             Self::DuplicateCookie => StatusCode::BAD_REQUEST,
-            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::CrossOrigin | Self::RoleMissing | Self::ScopeMissing => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         }
     }

@@ -1,6 +1,10 @@
 //! What the upstream is told of the caller, and which header names a client may never use to say it itself. The gateway
 //! strips the reserved names on every route, public ones too, and writes these headers last.
 
+mod signer;
+
+pub use signer::{IDENTITY, Signer, SigningKey};
+
 use http::{HeaderName, HeaderValue};
 
 use crate::{Caller, caller::MAX_NAME};

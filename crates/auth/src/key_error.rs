@@ -54,7 +54,7 @@ pub enum KeyError {
     #[error("the secret is a published example")]
     KnownSecret,
     /// RS256 and its like verify with a public key.
-    #[error("this algorithm takes a public key (`key`, `jwks_file` or `jwks_url`) and no secret")]
+    #[error("this algorithm takes a public key (`key`, `jwks` or `jwks_url`) and no secret")]
     SecretForPublicKey,
     /// Not PEM, or PEM of something else.
     #[error("this is no PEM of a public key (`-----BEGIN PUBLIC KEY-----`)")]
@@ -99,4 +99,9 @@ pub enum KeyError {
     /// Which of two would count?
     #[error("the id of a key stands twice")]
     DuplicateId,
+    /// RSA, another curve, a public key, or the older form `EC PRIVATE KEY`.
+    #[error(
+        "this is no private key on P-256 in PKCS#8 (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256)"
+    )]
+    SigningKey,
 }

@@ -7,10 +7,6 @@ use crate::{ApiKeys, AspNetCookie, Caller, ClientCertificate, Denied, Jwt, Prese
 
 /// Who decides. One per `[auth.NAME]`.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one per table of the file, each behind an Arc"
-)]
 pub enum Verifier {
     /// A Katana session cookie.
     AspNetCookie(AspNetCookie),

@@ -19,6 +19,12 @@ pub trait Env {
     /// What the system says, and `InvalidData` for a file that is not UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
 
+    /// The name and text of every `*.xml` of a folder, by name: a key ring.
+    ///
+    /// # Errors
+    /// What the system says of the folder or of one of the files.
+    fn ring(&self, folder: &Path) -> io::Result<Vec<(String, String)>>;
+
     /// Whether a folder is there. Only ever asked for a warning.
     fn has_folder(&self, path: &Path) -> bool;
 }
@@ -34,6 +40,22 @@ impl Env for Process {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         fs::read_to_string(path)
+    }
+
+    fn ring(&self, folder: &Path) -> io::Result<Vec<(String, String)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "xml") {
+                let name = path.file_name().unwrap_or_default();
+                files.push((
+                    name.to_string_lossy().into_owned(),
+                    fs::read_to_string(&path)?,
+                ));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     fn has_folder(&self, path: &Path) -> bool {
@@ -90,6 +112,23 @@ impl Env for Map {
             .get(path)
             .cloned()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn ring(&self, folder: &Path) -> io::Result<Vec<(String, String)>> {
+        let within = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(folder));
+        let files = within.filter(|(path, _)| path.extension().is_some_and(|kind| kind == "xml"));
+        let name = |path: &Path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        Ok(files
+            .map(|(path, text)| (name(path), text.clone()))
+            .collect())
     }
 
     fn has_folder(&self, _: &Path) -> bool {

@@ -9,9 +9,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use ipnet::IpNet;
-use weir_auth::{Cors, Login, Verifier};
+use weir_auth::{
+    Cors, Login, Require, Swapped, Verifier,
+    aspnet::KeyRing,
+    identity::Signer,
+    jwt::{Algorithm as Signature, KeySet},
+};
 use weir_limit::{Algorithm, KeySource, Quota};
 use weir_meter::log;
 use weir_proxy::{
@@ -39,6 +44,10 @@ pub struct Plan {
     pub admin: Option<Admin>,
     /// The access log. Table `[log]`.
     pub log: Log,
+    /// Who was refused what, and which keys changed. Table `[audit]`.
+    pub audit: Option<log::Target>,
+    /// Signs what upstreams are told of callers. Table `[identity]`.
+    pub identity: Option<Signer>,
     /// How a stop goes. Table `[drain]`.
     pub drain: Drain,
     /// Clocks and caps of client connections. Table `[client]`.
@@ -185,6 +194,39 @@ pub struct Auth {
     pub login: Option<Login>,
     /// Origins beside our own that may send unsafe requests with the cookie. Key `trusted_origins`.
     pub trusted_origins: Vec<String>,
+    /// Keys that change while weir runs; of `any`, those of all its members.
+    pub live: Vec<LiveKeys>,
+    /// Whether a token may stand in the query of an upgrade, from where it must then be taken away.
+    pub reads_query: bool,
+}
+
+/// Keys that are read again, or fetched, while weir runs, and where newer ones are handed in.
+#[derive(Clone, Debug)]
+pub enum LiveKeys {
+    /// The key ring of an ASP.NET Core application: `key_ring`.
+    Ring {
+        /// Where its files are.
+        folder: PathBuf,
+        /// The ring in use.
+        ring: Arc<Swapped<KeyRing>>,
+    },
+    /// The key set of an issuer: `jwks_url`.
+    Jwks(Jwks),
+}
+
+/// A key set that is fetched.
+#[derive(Clone, Debug)]
+pub struct Jwks {
+    /// `https`, or `http` on loopback.
+    pub url: Uri,
+    /// The algorithms that its keys may be used for; empty: each key's own.
+    pub allowed: Vec<Signature>,
+    /// How often it is fetched. Key `jwks_refresh`.
+    pub refresh: Duration,
+    /// How long the last one is used when no newer one can be had. Key `jwks_stale`.
+    pub stale: Duration,
+    /// The set in use; empty until the first one has come.
+    pub keys: Arc<Swapped<KeySet>>,
 }
 
 /// `[limit.NAME]`: either `rate` (with `algorithm`, `burst`) or `streams`.
@@ -218,6 +260,8 @@ pub struct Route {
     pub action: Action,
     /// Index into `Plan::auth`.
     pub auth: Option<usize>,
+    /// Key `require = { role = […], scope = […] }`: what the caller needs beside being known.
+    pub require: Require,
     /// Indices into `Plan::limits`, in order.
     pub limits: Vec<usize>,
     /// The most bytes of a request body. Key `max_body` (route, or top level as the default); default 10 MB.
@@ -245,6 +289,8 @@ pub enum Action {
         stream: StreamPolicy,
         /// The upstream's clocks, or the route's own where it sets them.
         timeout: Timeouts,
+        /// Key `authorization`.
+        authorization: Authorization,
     },
     /// `files = { root, fallback, cache_control }`, with `strip` (default: the literal part of `path` before its wildcard).
     Files {
@@ -264,6 +310,20 @@ pub enum Action {
         /// Who may ask.
         allow: Vec<IpNet>,
     },
+}
+
+/// What the upstream sees of the Authorization header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// The client's, except where weir itself took its caller from it. The default.
+    #[default]
+    Unless,
+    /// The client's: `"pass"`.
+    Pass,
+    /// None: `"strip"`.
+    Strip,
+    /// weir's signed word on who is asking, as a bearer token: `"replace"`. Needs `[identity]`.
+    Replace,
 }
 
 /// A page of weir's own.

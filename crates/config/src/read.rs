@@ -4,6 +4,7 @@ mod action;
 mod auth;
 mod cors;
 mod general;
+mod identity;
 mod limit;
 mod listen;
 mod route;
@@ -39,6 +40,8 @@ struct Known<'k> {
     cors: &'k [Option<Arc<Cors>>],
     cors_used: RefCell<BTreeSet<usize>>,
     max_body: u64,
+    /// Whether weir signs what it says of callers.
+    signs: bool,
 }
 
 /// The plan; `None` when `source` has a mistake.
@@ -59,6 +62,8 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
     let listeners = general::listeners(&root, !trusted_proxies.is_empty());
     let admin = general::admin(&root, &listeners);
     let log = general::log(&root);
+    let audit = general::audit(&root);
+    let identity = identity::signer(&root);
     let drain = general::drain(&root);
     let client = general::client(&root);
 
@@ -99,6 +104,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         cors: &cors,
         cors_used: RefCell::default(),
         max_body,
+        signs: root.get("identity").is_some(),
     };
     let routes = root.need("route", "no [[route]] table says what to do with a request");
     let routes = routes
@@ -138,6 +144,8 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         via: via.unwrap_or(false),
         admin,
         log,
+        audit,
+        identity,
         drain,
         client,
         upstreams: upstreams.into_iter().flatten().collect(),

@@ -124,6 +124,10 @@ impl<'a> Source<'a> {
         self.file
     }
 
+    pub(crate) fn ring(&self, folder: &Path) -> std::io::Result<Vec<(String, String)>> {
+        self.env.ring(folder)
+    }
+
     pub(crate) fn has_folder(&self, path: &Path) -> bool {
         self.env.has_folder(path)
     }

@@ -51,7 +51,8 @@ fn identity(reader: &mut Reader<'_>, actors: u32) -> Option<Ticket> {
     for _ in 0..reader.count()? {
         claims.push(Claim::read(reader, &name_type)?);
         for _ in 0..reader.count()? {
-            (reader.text()?, reader.text()?);
+            reader.text()?;
+            reader.text()?;
         }
     }
     if flag(reader)? {

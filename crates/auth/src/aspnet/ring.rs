@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use secrecy::{ExposeSecret, SecretSlice};
 
+pub(crate) use date::ticks;
 pub use error::RingError;
 
 use super::suite::Suite;

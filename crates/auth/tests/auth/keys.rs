@@ -37,11 +37,13 @@ fn loaded(keys: &[Value], origin: Origin) -> Result<(usize, Vec<Fault>), KeyErro
         .map(|(keys, dropped)| (keys.len(), dropped.iter().map(|one| one.fault).collect()))
 }
 
+type Sign = Box<dyn Fn(Algorithm, &[u8]) -> Vec<u8>>;
+
 /// Signed by somebody with a private key.
 struct Signer {
     jwk: Value,
     pem: String,
-    sign: Box<dyn Fn(Algorithm, &[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 impl Signer {

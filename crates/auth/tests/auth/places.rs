@@ -88,7 +88,13 @@ fn where_a_socket_opens_a_token_may_stand_elsewhere() {
         });
         let headers = headers(&lines.into_iter().collect::<Vec<_>>());
         verifier
-            .identify(&Presented { upgrade: query, ..Presented::of(&headers) }, now())
+            .identify(
+                &Presented {
+                    upgrade: query,
+                    ..Presented::of(&headers)
+                },
+                now(),
+            )
             .map(|caller| caller.via)
     };
     assert_eq!(ask(None, Some(&query)), Ok(Via::Bearer));

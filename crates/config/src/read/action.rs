@@ -8,9 +8,12 @@ use weir_route::{Pattern, Rewrite};
 use super::{Known, general::networks, route::value, upstream::timeouts};
 use crate::{
     node::Node,
-    plan::{Action, Page},
+    plan::{Action, Authorization, Page},
     table::Table,
 };
+
+/// What means something only where an upstream serves.
+const TO_KEYS: [&str; 4] = ["timeout", "stream", "rewrite", "authorization"];
 
 pub(super) fn action(
     table: &Table<'_>,
@@ -31,7 +34,14 @@ pub(super) fn action(
             }
         }
         // Nothing says which of these belong here, so none of them is a mistake.
-        for key in ["strip", "rewrite", "timeout", "stream", "allow"] {
+        for key in [
+            "strip",
+            "rewrite",
+            "timeout",
+            "stream",
+            "allow",
+            "authorization",
+        ] {
             table.get(key);
         }
         return None;
@@ -40,11 +50,11 @@ pub(super) fn action(
         table.foreign(&["allow"], "routes with `serve`");
         proxy(table, &to, path, known)
     } else if let Some(files) = files {
-        table.foreign(&["timeout", "stream", "rewrite"], "routes with `to`");
+        table.foreign(&TO_KEYS, "routes with `to`");
         table.foreign(&["allow"], "routes with `serve`");
         self::files(table, &files, path)
     } else {
-        table.foreign(&["timeout", "stream", "rewrite"], "routes with `to`");
+        table.foreign(&TO_KEYS, "routes with `to`");
         table.foreign(&["strip"], "routes with `to` or `files`");
         own(table, &serve?)
     }
@@ -78,6 +88,18 @@ fn proxy(
         }
         (None, None) => Some(Rewrite::keep()),
     };
+    let authorization = table.get("authorization").map(|node| {
+        let choices = [
+            ("pass", Authorization::Pass),
+            ("strip", Authorization::Strip),
+            ("replace", Authorization::Replace),
+        ];
+        let choice = node.choice(&choices);
+        if choice == Some(Authorization::Replace) && !known.signs {
+            node.mistake("needs an [identity] table, which says what weir signs with");
+        }
+        choice
+    });
     let upstream = upstream?;
     known.upstreams_used.borrow_mut().insert(upstream);
     Some(Action::Proxy {
@@ -85,6 +107,7 @@ fn proxy(
         rewrite: rewrite?,
         stream: stream?,
         timeout,
+        authorization: authorization.unwrap_or(Some(Authorization::default()))?,
     })
 }
 

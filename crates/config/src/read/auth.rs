@@ -1,6 +1,7 @@
 //! `[auth.NAME]`: which credentials are taken and the keys that verify them. Secrets go from the file straight into types that do not
 //! print them.
 
+mod api_key;
 mod certificate;
 mod cookie;
 mod jwt;
@@ -11,7 +12,7 @@ use weir_auth::{Login, Verifier};
 
 use crate::{
     node::{Names, Node},
-    plan::Auth,
+    plan::{Auth, LiveKeys},
     table::Table,
 };
 
@@ -33,6 +34,7 @@ enum Kind {
     AspNetCookie,
     Jwt,
     ClientCertificate,
+    ApiKey,
     Any,
 }
 
@@ -54,6 +56,7 @@ pub(super) fn all<'a>(names: &Names, nodes: &[Node<'a>]) -> Vec<Read<'a>> {
             Some((table, Kind::AspNetCookie)) => cookie::read(name, table),
             Some((table, Kind::Jwt)) => jwt::read(name, table),
             Some((table, Kind::ClientCertificate)) => certificate::read(name, table),
+            Some((table, Kind::ApiKey)) => api_key::read(name, table),
             Some((_, Kind::Any)) | None => Read::default(),
         });
     }
@@ -71,6 +74,7 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
         ("aspnet-cookie", Kind::AspNetCookie),
         ("jwt", Kind::Jwt),
         ("client-certificate", Kind::ClientCertificate),
+        ("api-key", Kind::ApiKey),
         ("any", Kind::Any),
     ];
     let any = table.get("any").is_some();
@@ -80,7 +84,7 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
         None => {
             table.need(
                 "type",
-                "\"aspnet-cookie\", \"jwt\", \"client-certificate\" or \"any\"",
+                "\"aspnet-cookie\", \"jwt\", \"api-key\", \"client-certificate\" or \"any\"",
             );
             None
         }
@@ -98,7 +102,9 @@ fn any<'a>(
         &cookie::KEYS[..],
         &jwt::KEYS[..],
         &certificate::KEYS[..],
+        &api_key::KEYS[..],
         &CLAIM_KEYS[..],
+        &[jwt::FROM],
     ] {
         table.foreign(keys, "the [auth] tables that `any` names");
     }
@@ -130,7 +136,17 @@ fn any<'a>(
                 .map(|auth| Arc::clone(&auth.verifier))
         })
         .collect();
-    let auth = browsers(name, table, verifiers.map(Verifier::Any));
+    let among = || {
+        members
+            .iter()
+            .filter_map(|&index| read[index].auth.as_ref())
+    };
+    let live = among().flat_map(|auth| auth.live.iter().cloned()).collect();
+    let auth = browsers(name, table, verifiers.map(Verifier::Any), live);
+    let auth = auth.map(|auth| Auth {
+        reads_query: among().any(|auth| auth.reads_query),
+        ..auth
+    });
     table.finish();
     Read {
         auth,
@@ -141,7 +157,12 @@ fn any<'a>(
 }
 
 /// The keys that only mean something where a browser brings a cookie, and the result.
-fn browsers(name: &str, table: &Table<'_>, verifier: Option<Verifier>) -> Option<Auth> {
+fn browsers(
+    name: &str,
+    table: &Table<'_>,
+    verifier: Option<Verifier>,
+    live: Vec<LiveKeys>,
+) -> Option<Auth> {
     let login = table.get("login");
     let origins = table.get("trusted_origins");
     if verifier
@@ -174,6 +195,8 @@ fn browsers(name: &str, table: &Table<'_>, verifier: Option<Verifier>) -> Option
         verifier: Arc::new(verifier?),
         login,
         trusted_origins,
+        live,
+        reads_query: false,
     })
 }
 

@@ -139,6 +139,30 @@ pub(super) fn log(root: &Table<'_>) -> Log {
             .choice(&[("json", Format::Json), ("text", Format::Text)])
             .unwrap_or_default();
     }
+    if let Some(to) = target(&table) {
+        log.to = to;
+    }
+    if let Some(node) = table.get("level") {
+        let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+        node.choice(&levels)
+            .unwrap_or_default()
+            .clone_into(&mut log.level);
+    }
+    table.finish();
+    log
+}
+
+/// `[audit]`
+pub(super) fn audit(root: &Table<'_>) -> Option<Target> {
+    let table = root.get("audit")?.table("an [audit] table")?;
+    table.need("to", "\"stdout\" or the path of a file");
+    let to = target(&table);
+    table.finish();
+    Some(to.unwrap_or_default())
+}
+
+/// `to`, `roll_at` and `keep`; `None` for standard output.
+fn target(table: &Table<'_>) -> Option<Target> {
     let to = table
         .get("to")
         .and_then(|node| node.string("\"stdout\" or the path of a file"));
@@ -150,21 +174,12 @@ pub(super) fn log(root: &Table<'_>) -> Log {
         Some(size)
     });
     let keep = table.get("keep").and_then(|node| node.integer(0, 1000));
-    if let Some(path) = to.filter(|to| to != "stdout") {
-        log.to = Target::File {
-            path: root.source.path(&path),
-            roll_at: roll_at.unwrap_or(10_000_000),
-            keep: keep.unwrap_or(8),
-        };
-    }
-    if let Some(node) = table.get("level") {
-        let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
-        node.choice(&levels)
-            .unwrap_or_default()
-            .clone_into(&mut log.level);
-    }
-    table.finish();
-    log
+    let path = to.filter(|to| to != "stdout")?;
+    Some(Target::File {
+        path: table.source.path(&path),
+        roll_at: roll_at.unwrap_or(10_000_000),
+        keep: keep.unwrap_or(8),
+    })
 }
 
 /// `[drain]`

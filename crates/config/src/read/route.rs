@@ -3,11 +3,12 @@
 use std::fmt::Display;
 
 use http::{HeaderName, HeaderValue, Method};
+use weir_auth::Require;
 use weir_limit::KeySource;
 use weir_proxy::compress::Coding;
 use weir_route::{HostPattern, Pattern, Rule};
 
-use super::{Known, action, cors};
+use super::{Known, action, cors, general::strings};
 use crate::{
     node::Node,
     plan::{Action, LimitKind, Route},
@@ -54,6 +55,12 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
     let auth = table.get("auth");
     let has_auth = auth.is_some();
     let auth = auth.and_then(|node| node.name(known.auth_names));
+    let require = table.get("require").map(|node| {
+        if !has_auth {
+            node.mistake("asks something of the caller, but this route has no `auth` that would say who calls");
+        }
+        require(&node)
+    });
     let limits = limits(&table, known, has_auth.then_some(auth), action.as_ref());
     if let Some(auth) = auth {
         known.auth_used.borrow_mut().insert(auth);
@@ -94,6 +101,7 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
             path,
             action,
             auth,
+            require: require.unwrap_or_default(),
             limits,
             max_body,
             log,
@@ -110,6 +118,30 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
         name,
         route,
     })
+}
+
+/// `require = { role = ["admin"], scope = ["chat"] }`
+fn require(node: &Node<'_>) -> Require {
+    let Some(table) = node.table("a table such as { role = [\"admin\"] }") else {
+        return Require::default();
+    };
+    let list = |key| {
+        let node = table.get(key)?;
+        let list = strings(&node, "a name");
+        if list.is_empty() {
+            node.mistake("names nothing");
+        }
+        Some(list)
+    };
+    let (roles, scopes) = (list("role"), list("scope"));
+    if roles.is_none() && scopes.is_none() {
+        node.mistake("asks for nothing: it needs `role` or `scope`");
+    }
+    table.finish();
+    Require {
+        roles: roles.unwrap_or_default(),
+        scopes: scopes.unwrap_or_default(),
+    }
 }
 
 /// The limits of a route. `auth` is the route's own, if it says one, as far as it could be read.

@@ -1,7 +1,7 @@
 //! Dates of key files: ISO 8601 as .NET's XmlConvert writes a DateTimeOffset, with up to seven fractional digits and an offset.
 
 /// 100 ns since 1970; `None` for anything else than a whole date with its offset.
-pub(super) fn ticks(text: &str) -> Option<i64> {
+pub(crate) fn ticks(text: &str) -> Option<i64> {
     let text = text.trim();
     let (text, offset) = match text.strip_suffix('Z') {
         Some(text) => (text, 0),

@@ -2,7 +2,7 @@
 
 use weir_auth::{CertificateField, ClientCertificate, Verifier};
 
-use super::{CLAIM_KEYS, Read, browsers, cookie, jwt};
+use super::{CLAIM_KEYS, Read, api_key, browsers, cookie, jwt};
 use crate::table::Table;
 
 /// The keys that only such a table has.
@@ -22,6 +22,8 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     table.foreign(&["any"], "`type = \"any\"`");
     table.foreign(&cookie::KEYS, "`type = \"aspnet-cookie\"`");
     table.foreign(&jwt::KEYS, "`type = \"jwt\"`");
+    table.foreign(&api_key::KEYS, "`type = \"api-key\"`");
+    table.foreign(&[jwt::FROM], "`type = \"jwt\"` and `type = \"api-key\"`");
     table.foreign(&CLAIM_KEYS, "tables whose credential has claims");
     let field = |key| table.get(key).and_then(|node| node.choice(&FIELDS));
     let verifier = ClientCertificate {
@@ -30,7 +32,12 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         roles: field("roles"),
     };
     let has_tenant = verifier.tenant.is_some();
-    let auth = browsers(name, table, Some(Verifier::ClientCertificate(verifier)));
+    let auth = browsers(
+        name,
+        table,
+        Some(Verifier::ClientCertificate(verifier)),
+        Vec::new(),
+    );
     table.finish();
     Read {
         auth,

@@ -1,27 +1,39 @@
 //! `type = "jwt"`: signed tokens, where they may stand and what they must say.
 
-use secrecy::SecretString;
-use weir_auth::{Jwt, JwtSettings, KeyError, TokenSource, Verifier, jwt::Algorithm};
+mod keys;
 
-use super::{super::general::strings, Read, browsers, certificate, cookie};
-use crate::{node::Node, table::Table};
+use std::sync::Arc;
+
+use weir_auth::{Jwt, JwtSettings, KeyError, Swapped, TokenSource, Verifier};
+
+use super::{super::general::strings, Read, api_key, browsers, certificate, cookie};
+use crate::{node::Node, plan::LiveKeys, table::Table};
 
 /// The keys that only such a table has.
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 14] = [
     "secret",
+    "key",
+    "jwks",
+    "jwks_url",
+    "jwks_refresh",
+    "jwks_stale",
     "algorithm",
-    "from",
     "issuer",
     "audience",
     "max_lifetime",
     "required_claims",
     "roles_claim",
+    "scopes_claim",
     "typ",
 ];
+/// Where the credential may stand.
+pub(super) const FROM: &str = "from";
+
 pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     table.foreign(&["any"], "`type = \"any\"`");
     table.foreign(&cookie::KEYS, "`type = \"aspnet-cookie\"`");
     table.foreign(&certificate::KEYS, "`type = \"client-certificate\"`");
+    table.foreign(&api_key::KEYS, "`type = \"api-key\"`");
     let default = JwtSettings::default();
     let text = |key| table.get(key).and_then(|node| node.string("a string"));
     let claim = |key| {
@@ -29,18 +41,19 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
             .get(key)
             .and_then(|node| node.string("the name of a claim"))
     };
-    let algorithm: Algorithm = table
-        .get("algorithm")
-        .and_then(|node| node.parse("\"HS256\", \"HS384\" or \"HS512\"", str::parse))
-        .unwrap_or_default();
-    let secrets = table
-        .need("secret", "what the tokens are signed with")
-        .map(|node| secrets(&node, algorithm));
-    let from = table.get("from").map(|node| sources(&node));
+    let (keys, jwks) = keys::read(table).unwrap_or_default();
+    let keys = Arc::new(Swapped::new(keys));
+    let live = jwks.map(|jwks| {
+        LiveKeys::Jwks(crate::plan::Jwks {
+            keys: Arc::clone(&keys),
+            ..jwks
+        })
+    });
+    let from = table.get(FROM).map(|node| sources(&node));
+    let reads_query = from.iter().flatten().any(|one| *one == TokenSource::Query);
     let settings = JwtSettings {
         from: from.unwrap_or(default.from),
-        algorithm,
-        secrets: secrets.flatten().unwrap_or_default(),
+        keys,
         issuer: text("issuer"),
         audience: text("audience"),
         leeway: table
@@ -54,6 +67,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         user_claim: claim("user_claim").unwrap_or(default.user_claim),
         tenant_claim: claim("tenant_claim"),
         roles_claim: claim("roles_claim"),
+        scopes_claim: claim("scopes_claim").or(default.scopes_claim),
         max_lifetime: table.get("max_lifetime").and_then(|node| node.duration()),
         types: table
             .get("typ")
@@ -61,9 +75,13 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
             .unwrap_or(default.types),
     };
     let has_tenant = settings.tenant_claim.is_some();
-    // What is wrong with a secret or a source was said where it stands, and nothing else can be wrong.
+    // What is wrong with a source was said where it stands, and nothing else can be wrong.
     let verifier = Jwt::new(settings).ok().map(Verifier::Jwt);
-    let auth = browsers(name, table, verifier);
+    let auth = browsers(name, table, verifier, live.into_iter().collect());
+    let auth = auth.map(|auth| crate::plan::Auth {
+        reads_query,
+        ..auth
+    });
     table.finish();
     Read {
         auth,
@@ -71,30 +89,6 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         login: table.get("login"),
         members: Vec::new(),
     }
-}
-
-/// Each is tried on its own, so that each mistake stands at its secret.
-fn secrets(node: &Node<'_>, algorithm: Algorithm) -> Option<Vec<SecretString>> {
-    let nodes = node.one_or_many();
-    if nodes.is_empty() {
-        node.mistake("found an empty array, expected at least one secret");
-    }
-    let secrets: Vec<_> = nodes
-        .iter()
-        .map(|node| {
-            let secret = node.secret()?;
-            let alone = JwtSettings {
-                algorithm,
-                secrets: vec![secret.clone()],
-                ..JwtSettings::default()
-            };
-            Jwt::new(alone)
-                .map_err(|why| node.mistake(why.to_string()))
-                .ok()?;
-            Some(secret)
-        })
-        .collect();
-    secrets.into_iter().collect()
 }
 
 /// `from = ["authorization", "cookie:NAME"]`
@@ -107,20 +101,20 @@ fn sources(node: &Node<'_>) -> Vec<TokenSource> {
         Some("") => Err("the cookie's name is missing".to_owned()),
         Some(name) => {
             let source = TokenSource::Cookie(name.to_owned());
-            // It knows what may be the name of a cookie, and says so before it misses a secret.
-            match Jwt::new(JwtSettings {
-                from: vec![source.clone()],
-                ..JwtSettings::default()
-            }) {
-                Err(why @ KeyError::CookieName) => Err(why.to_string()),
-                _ => Ok(source),
-            }
+            source.check().map_err(|why: KeyError| why.to_string())?;
+            Ok(source)
         }
+        None if text == "query" => Ok(TokenSource::Query),
+        None if text == "websocket-protocol" => Ok(TokenSource::WebSocketProtocol),
         None if text == "authorization" => Ok(TokenSource::AuthorizationHeader),
         None => Err("there is no other place".to_owned()),
     };
     nodes
         .iter()
-        .filter_map(|node| node.parse("\"authorization\" or \"cookie:NAME\"", place))
+        .filter_map(|node| {
+            let expected =
+                "\"authorization\", \"cookie:NAME\", \"query\" or \"websocket-protocol\"";
+            node.parse(expected, place)
+        })
         .collect()
 }

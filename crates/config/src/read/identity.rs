@@ -1,0 +1,30 @@
+//! `[identity]`: what weir signs with when it tells upstreams who is asking.
+
+use weir_auth::identity::{Signer, SigningKey};
+
+use crate::table::Table;
+
+pub(super) fn signer(root: &Table<'_>) -> Option<Signer> {
+    let table = root.get("identity")?.table("an [identity] table")?;
+    let issuer = table.get("issuer").and_then(|node| node.string("a name"));
+    let id = table
+        .get("kid")
+        .and_then(|node| node.string("the id of the key"));
+    let key = match (table.get("secret"), table.get("key")) {
+        (Some(node), None) => node.secret().map(|text| (node, SigningKey::Secret(text))),
+        (None, Some(node)) => node.secret().map(|text| (node, SigningKey::Pem(text))),
+        (Some(_), Some(key)) => {
+            key.mistake("stands beside `secret`; one of them signs");
+            None
+        }
+        (None, None) => {
+            table.lacks("needs `secret` (HS256) or `key` (ES256, a private key in PEM)");
+            None
+        }
+    };
+    table.finish();
+    let (node, key) = key?;
+    Signer::new(key, issuer.unwrap_or_else(|| "weir".to_owned()), id)
+        .map_err(|why| node.mistake(why.to_string()))
+        .ok()
+}
