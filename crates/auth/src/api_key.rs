@@ -145,6 +145,16 @@ impl ApiKeys {
         }
     }
 
+    pub(crate) fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
+        for place in &self.from {
+            match place {
+                KeyPlace::Authorization if authorization => bearer::remove(headers),
+                KeyPlace::Authorization => {}
+                KeyPlace::Header(name) => drop(headers.remove(name)),
+            }
+        }
+    }
+
     /// Who holds this key.
     pub fn verify(&self, key: &str, now: SystemTime) -> Result<Caller, Denied> {
         let id = id(key).ok_or(Denied::Malformed)?;

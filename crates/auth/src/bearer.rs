@@ -26,6 +26,13 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     Ok(Some(token.trim_start_matches(' ')))
 }
 
+/// Takes the header away, if it is of this scheme.
+pub(crate) fn remove(headers: &mut HeaderMap) {
+    if !matches!(token(headers), Ok(None)) {
+        headers.remove(header::AUTHORIZATION);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

@@ -179,6 +179,16 @@ impl Jwt {
         })
     }
 
+    pub(crate) fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
+        for from in &self.settings.from {
+            match from {
+                TokenSource::AuthorizationHeader if authorization => bearer::remove(headers),
+                TokenSource::WebSocketProtocol => upgrade::strip_protocol(headers),
+                _ => {}
+            }
+        }
+    }
+
     /// Who holds this token.
     pub fn verify(&self, token: &str, via: Via, now: SystemTime) -> Result<Caller, Denied> {
         if token.len() > MAX_TOKEN {

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use http::HeaderMap;
+
 use crate::{ApiKeys, AspNetCookie, Caller, ClientCertificate, Denied, Jwt, Presented};
 
 /// Who decides. One per `[auth.NAME]`.
@@ -44,11 +46,16 @@ impl Verifier {
         }
     }
 
-    /// The verifiers that decide by themselves: this one, or those that it is made of.
-    pub fn members(&self) -> Vec<&Self> {
+    /// Takes the credentials out of a request that is to be forwarded: keys in headers of their own, the token among a WebSocket's
+    /// protocols and, if `authorization`, the bearer credential that this verifier reads. Cookies stay: they are the application's.
+    pub fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
         match self {
-            Self::Any(several) => several.iter().flat_map(|one| one.members()).collect(),
-            one => vec![one],
+            Self::AspNetCookie(_) | Self::ClientCertificate(_) => {}
+            Self::Jwt(jwt) => jwt.take_away(headers, authorization),
+            Self::ApiKeys(keys) => keys.take_away(headers, authorization),
+            Self::Any(several) => several
+                .iter()
+                .for_each(|one| one.take_away(headers, authorization)),
         }
     }
 

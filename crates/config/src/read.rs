@@ -104,7 +104,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         cors: &cors,
         cors_used: RefCell::default(),
         max_body,
-        signs: root.get("identity").is_some(),
+        signs: identity.is_some(),
     };
     let routes = root.need("route", "no [[route]] table says what to do with a request");
     let routes = routes
@@ -145,7 +145,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         admin,
         log,
         audit,
-        identity,
+        identity: identity.flatten(),
         drain,
         client,
         upstreams: upstreams.into_iter().flatten().collect(),

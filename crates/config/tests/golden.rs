@@ -10,6 +10,7 @@ use std::{
 
 use http::Method;
 use toml::de::{DeTable, DeValue};
+use weir_auth::Require;
 use weir_config::{
     Map, Plan,
     plan::{Action, Route},
@@ -26,6 +27,13 @@ const SECRETS: [&str; 6] = [
     "fake-inline-secret",
 ];
 
+const RING: &str = r#"<key id="11111111-2233-4455-6677-8899aabbccdd" version="1"><creationDate>2025-12-01T00:00:00Z</creationDate><activationDate>2025-12-01T00:00:00Z</activationDate><expirationDate>2026-03-01T00:00:00Z</expirationDate><descriptor deserializerType="X.AuthenticatedEncryptorDescriptorDeserializer, X"><descriptor><encryption algorithm="AES_256_CBC"/><validation algorithm="HMACSHA256"/><masterKey><value>pvPS3/oIUjYMiA4khArd8HbHkYONqJweZVwEd+H2h5Cd8dHF6nPaDgpCdwwPUS9OQmBr/0v0PDdpZzojmd6W/w==</value></masterKey></descriptor></descriptor></key>"#;
+const SEALED: &str = r#"<key id="11111111-2233-4455-6677-8899aabbccdd" version="1"><descriptor deserializerType="X.AuthenticatedEncryptorDescriptorDeserializer, X"><x:encryptedSecret xmlns:x="y" decryptorType="Microsoft.AspNetCore.DataProtection.XmlEncryption.DpapiXmlDecryptor, X"/></descriptor></key>"#;
+/// RFC 7515, A.3.
+const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"rfc","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},{"kty":"RSA","use":"enc"}]}"#;
+/// RFC 8410, 10.1.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
 fn env() -> Map {
     Map::new()
         .with("VALIDATION_KEY", SECRETS[0])
@@ -37,6 +45,10 @@ fn env() -> Map {
         .with("RETRIES", "3")
         .with("YES", "true")
         .with("EMPTY", "")
+        .with_file("good/ring/key-1.xml", RING)
+        .with_file("good/keys.json", JWKS)
+        .with_file("good/key.pem", PEM)
+        .with_file("bad/sealed/key-1.xml", SEALED)
         .with_file("good/old-secret", format!("{}\n", SECRETS[3]))
         .with_file("good/upstream-ca.crt", include_str!("good/upstream-ca.crt"))
         .with_file("bad/cut.crt", "-----BEGIN CERTIFICATE-----\nMIIB\n")
@@ -109,6 +121,7 @@ fn shown(plan: &Plan) -> String {
     .unwrap();
     writeln!(out, "trusted {:?}, via {}", plan.trusted_proxies, plan.via).unwrap();
     writeln!(out, "hosts {:?}", plan.hosts).unwrap();
+    writeln!(out, "audit {:?}, identity {:?}", plan.audit, plan.identity).unwrap();
     writeln!(out, "models {:?}", plan.models).unwrap();
     for upstream in &plan.upstreams {
         writeln!(out, "{upstream:#?}").unwrap();
@@ -121,6 +134,9 @@ fn shown(plan: &Plan) -> String {
             auth.name, auth.login, auth.trusted_origins
         )
         .unwrap();
+        for live in &auth.live {
+            writeln!(out, "    {live:?}").unwrap();
+        }
     }
     for limit in &plan.limits {
         writeln!(out, "{limit:?}").unwrap();
@@ -133,6 +149,9 @@ fn shown(plan: &Plan) -> String {
             route.name, route.path, route.auth, route.limits, route.max_body, route.log
         )
         .unwrap();
+        if route.require != Require::default() {
+            writeln!(out, "    {:?}", route.require).unwrap();
+        }
         writeln!(out, "    headers {:?}", route.headers).unwrap();
         writeln!(
             out,
@@ -157,9 +176,10 @@ fn action(route: &Route) -> String {
             rewrite,
             stream,
             timeout,
+            authorization,
         } => {
             format!(
-                "proxy to upstream {upstream}, {sample:?} -> {:?}\n    {stream:?}\n    {timeout:?}",
+                "proxy to upstream {upstream}, {sample:?} -> {:?}, authorization {authorization:?}\n    {stream:?}\n    {timeout:?}",
                 rewrite.apply(&sample)
             )
         }
@@ -209,6 +229,7 @@ fn what_the_file_says_of_a_verifier_reaches_it() {
         &[
             "Cookie(\"token\")",
             "Hs256",
+            "scopes_claim: Some(\"scope\")",
             "issuer: Some(\"https://issuer.test\")",
             "audience: Some(\"weir\")",
             "leeway: 10s",
@@ -276,6 +297,10 @@ fn every_key_is_documented() {
         "either",
         "session",
         "token",
+        "core",
+        "issuer",
+        "published",
+        "machines",
         "zeta",
         "private",
         "machine",

@@ -3,6 +3,7 @@
 //! A line is put together by the worker that had the exchange and written by a thread of its own, so that a slow disk holds back no
 //! stream: what it cannot keep up with is dropped and counted. Which exchanges are logged is the route's decision.
 
+mod audit;
 mod entry;
 mod file;
 mod json;
@@ -14,6 +15,7 @@ mod time;
 
 use std::{cell::RefCell, io, sync::Arc, thread, time::Duration};
 
+pub use audit::{AuditLog, Event, Refused};
 pub use entry::{Entry, Level, StreamFacts};
 use queue::Queue;
 use sink::Sink;

@@ -112,7 +112,7 @@ table! {
     CONFIG_LOADED Gauge, "weir_config_loaded_timestamp_seconds" []
         "When the running configuration was loaded, in Unix time."
     LOG_DROPPED Counter, "weir_log_lines_dropped_total" []
-        "Access lines that could not be written."
+        "Access and audit lines that could not be written."
     BUILD_INFO Gauge, "weir_build_info" ["version"]
         "Always 1; the label says which weir this is."
 }

@@ -6,6 +6,7 @@
 pub mod compress;
 pub mod downstream;
 pub mod error;
+pub mod fetch;
 pub mod forwarded;
 pub mod health;
 pub mod inbound;

@@ -1,11 +1,12 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderValue, Uri, Version, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
-use weir_auth::{Caller, identity};
+use weir_auth::{Caller, identity, upgrade};
+use weir_config::plan::Authorization;
 use weir_proxy::{
     Body, Upload,
     downstream::Waiting,
@@ -36,6 +37,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) rewrite: &'a Rewrite,
     pub(crate) stream: &'a StreamPolicy,
     pub(crate) timeout: &'a Timeouts,
+    pub(crate) authorization: Authorization,
     pub(crate) client: &'a Client,
     pub(crate) sender: &'a Sender,
     pub(crate) caller: &'a Caller,
@@ -66,7 +68,7 @@ impl Forward<'_> {
         let max_body = gateway.plan.routes[self.asked.route].max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
         let outgoing = Outgoing {
-            target: self.target(&head)?,
+            target: self.target(gateway, &head)?,
             headers: self.headers(gateway, &head, ledger)?,
             method: head.method.clone(),
             body,
@@ -109,7 +111,17 @@ impl Forward<'_> {
         head: &Parts,
         ledger: &Ledger,
     ) -> Result<http::HeaderMap, Refusal> {
-        let identity = identity::headers(self.caller);
+        let mut identity = identity::headers(self.caller);
+        let upstream = &self.upstream.settings().name;
+        let signed = gateway.plan.identity.as_ref().and_then(|signer| {
+            signer.sign(
+                self.caller,
+                upstream,
+                &ledger.request_id(),
+                SystemTime::now(),
+            )
+        });
+        identity.extend(signed.clone().map(|token| (identity::IDENTITY, token)));
         let outbound = Outbound {
             headers: &head.headers,
             host: match &self.upstream.settings().host {
@@ -124,10 +136,37 @@ impl Forward<'_> {
             reserved: &|name| identity::is_reserved(name, &[] as &[&str]),
         };
         let mut headers = outbound.headers();
+        self.credentials(gateway, &mut headers, signed.as_ref());
         if self.upgrade.is_some() {
             Handshake::write(&mut headers);
         }
         Ok(headers)
+    }
+
+    /// What weir has taken its caller from is weir's, and goes no further unless the file says so.
+    fn credentials(
+        &self,
+        gateway: &Gateway,
+        headers: &mut http::HeaderMap,
+        signed: Option<&HeaderValue>,
+    ) {
+        let auth = gateway.plan.routes[self.asked.route].auth;
+        if let Some(auth) = auth.map(|index| &gateway.plan.auth[index]) {
+            auth.verifier
+                .take_away(headers, self.authorization == Authorization::Unless);
+        }
+        match self.authorization {
+            Authorization::Unless | Authorization::Pass => {}
+            Authorization::Strip => drop(headers.remove(header::AUTHORIZATION)),
+            Authorization::Replace => {
+                headers.remove(header::AUTHORIZATION);
+                let bearer = signed.map(|token| [b"Bearer ", token.as_bytes()].concat());
+                if let Some(Ok(mut value)) = bearer.as_deref().map(HeaderValue::from_bytes) {
+                    value.set_sensitive(true);
+                    headers.insert(header::AUTHORIZATION, value);
+                }
+            }
+        }
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.
@@ -140,9 +179,20 @@ impl Forward<'_> {
         HeaderValue::from_str(&host).map_err(|_| Refusal::Internal)
     }
 
-    /// Origin form: the rewritten path, and the query exactly as it came.
-    fn target(&self, head: &Parts) -> Result<Uri, Refusal> {
-        let target = with_query(&self.rewrite.apply(&self.asked.path), head);
+    /// Origin form: the rewritten path, and the query exactly as it came, but for a token in it that weir has read.
+    fn target(&self, gateway: &Gateway, head: &Parts) -> Result<Uri, Refusal> {
+        let path = self.rewrite.apply(&self.asked.path);
+        let auth = gateway.plan.routes[self.asked.route].auth;
+        let reads_query = auth.is_some_and(|index| gateway.plan.auth[index].reads_query);
+        let target = match head.uri.query() {
+            Some(query) if reads_query && upgrade::upgrades(&head.method, &head.headers) => {
+                match upgrade::without_token(query) {
+                    Some(rest) => format!("{path}?{rest}"),
+                    None => path.into_owned(),
+                }
+            }
+            _ => with_query(&path, head),
+        };
         PathAndQuery::from_maybe_shared(target)
             .map(Uri::from)
             .map_err(|_| Refusal::Internal)

@@ -7,7 +7,7 @@ use weir_config::plan::{Action, Limit, LimitKind, Plan};
 use weir_limit::{Facts, RateLimit, StreamLimit};
 use weir_meter::{
     Meter, RouteSeries, UpstreamSeries,
-    log::{AccessLog, Target},
+    log::{AccessLog, AuditLog, Event, Target},
 };
 use weir_proxy::{
     settings::Server,
@@ -16,6 +16,7 @@ use weir_proxy::{
 
 use crate::{
     files::Folder,
+    keys::{self, Remote},
     ledger::Ledger,
     listen,
     refusal::Refusal,
@@ -42,6 +43,10 @@ pub(crate) struct Gateway {
     pub(crate) meter: Arc<Meter>,
     /// Where exchanges are written down.
     pub(crate) log: Arc<AccessLog>,
+    /// Where refusals and changes of keys are written down.
+    pub(crate) audit: Option<Arc<AuditLog>>,
+    /// Beside [`Plan::auth`]: the key sets that are fetched.
+    pub(crate) remotes: Vec<Vec<Arc<Remote>>>,
     /// Beside [`Plan::routes`]; those that serve files.
     folders: Vec<Option<Folder>>,
     /// The listeners by TLS.
@@ -62,6 +67,19 @@ impl Gateway {
                 Arc::clone(&before.log)
             }
             _ => Arc::new(open_log(&plan, meter)?),
+        };
+        let audit = match (&plan.audit, before) {
+            (None, _) => None,
+            (Some(_), Some(before))
+                if before.plan.audit == plan.audit && before.plan.service == plan.service =>
+            {
+                before.audit.clone()
+            }
+            (Some(target), _) => Some(Arc::new(AuditLog::open(
+                target.clone(),
+                &plan.service,
+                meter,
+            )?)),
         };
         meter.set_models(plan.models.iter().cloned());
         let upstreams = plan.upstreams.iter().map(|settings| {
@@ -117,8 +135,22 @@ impl Gateway {
             tls,
             meter: Arc::clone(meter),
             log,
+            audit,
+            remotes: keys::remotes(&plan, before),
             plan,
         })
+    }
+
+    /// Writes an event down that is no refusal.
+    pub(crate) fn audits(&self, event: &str, detail: &str) {
+        if let Some(audit) = &self.audit {
+            audit.write(&Event {
+                timestamp: SystemTime::now(),
+                event,
+                detail: Some(detail),
+                refused: None,
+            });
+        }
     }
 
     /// The hosts of a listener; `None`: it speaks in clear.

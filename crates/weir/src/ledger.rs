@@ -13,7 +13,7 @@ use weir_auth::Caller;
 use weir_limit::Slot;
 use weir_meter::{
     Conversation, Held, RouteSeries, Tokens,
-    log::{Entry, Level, StreamFacts},
+    log::{Entry, Event, Level, Refused, StreamFacts},
     trace::TraceContext,
 };
 use weir_proxy::{
@@ -161,7 +161,38 @@ impl Ledger {
             );
         }
         self.facts.reason = Some(refusal.reason());
+        if refusal.is_of_caller() {
+            self.audit(refusal);
+        }
         self.facts.series.refused(refusal.reason());
+    }
+
+    fn audit(&self, refusal: &Refusal) {
+        let facts = &*self.facts;
+        let Some(audit) = &facts.gateway.audit else {
+            return;
+        };
+        audit.write(&Event {
+            timestamp: SystemTime::now(),
+            event: "refused",
+            detail: None,
+            refused: Some(Refused {
+                trace: &facts.trace,
+                tenant: facts.caller.tenant.as_deref(),
+                user: facts.caller.user.as_deref(),
+                client: facts.client,
+                method: facts.method.as_str(),
+                path: &facts.path,
+                route: facts.series.name(),
+                status: refusal.status().as_u16(),
+                reason: refusal.reason(),
+            }),
+        });
+    }
+
+    /// What finds this exchange in every log: the trace's id.
+    pub(crate) fn request_id(&self) -> String {
+        self.facts.trace.trace_id_hex()
     }
 
     /// The answer's head is about to go out: what is told on every answer of the listener and the route is added to it. Says how the body

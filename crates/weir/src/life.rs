@@ -19,6 +19,7 @@ use crate::{
     crowd::Crowd,
     descriptors,
     gateway::Gateway,
+    keys::{self, Keeper},
     listen::{self, Id, Listening},
     rt::Workers,
     shared::Shared,
@@ -69,6 +70,7 @@ pub(crate) struct Running {
     workers: Workers,
     listening: Vec<Listening>,
     checks: Vec<(Arc<UpstreamState>, AbortHandle)>,
+    keeper: Keeper,
     orders: mpsc::Receiver<Order>,
     /// The admin address as bound.
     pub(crate) admin: Option<std::net::SocketAddr>,
@@ -126,10 +128,13 @@ impl Running {
             workers,
             listening,
             checks: Vec::new(),
+            keeper: Keeper::default(),
             orders,
             admin: address,
         };
         running.watch_health(&gateway);
+        running.keeper.keep(&gateway, &running.shared);
+        tokio::spawn(keys::watch_rings(Arc::clone(&running.shared)));
         tokio::spawn(tls::watch(Arc::clone(&running.shared)));
         Ok(running)
     }
@@ -177,9 +182,14 @@ impl Running {
         self.shared.meter.reloaded(result.is_ok());
         match &result {
             Ok(text) => {
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.gateway.load().audits("reloaded", first);
                 tracing::info!(file = %self.source.file.display(), "configuration reloaded: {}", text.trim_end())
             }
             Err(text) => {
+                // The mistakes themselves stand in weir's own messages; they may be many.
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.gateway.load().audits("reload_failed", first);
                 tracing::error!(file = %self.source.file.display(), "configuration not reloaded, the old one stays:\n{}", text.trim_end())
             }
         }
@@ -227,6 +237,7 @@ impl Running {
         self.listening = keep;
         close.into_iter().for_each(Listening::close);
         self.watch_health(&gateway);
+        self.keeper.keep(&gateway, &self.shared);
         notes.insert(
             0,
             format!(
@@ -288,6 +299,9 @@ impl Running {
             let _ = timeout(LAST_WORDS, stage.closed()).await;
         }
         gateway.log.flush();
+        if let Some(audit) = &gateway.audit {
+            audit.flush();
+        }
     }
 }
 

@@ -17,6 +17,8 @@ mod forward;
 mod gate;
 mod gateway;
 mod http2;
+mod key;
+mod keys;
 mod ledger;
 mod life;
 mod line;
@@ -104,6 +106,11 @@ enum Command {
         #[command(subcommand)]
         what: Certificate,
     },
+    /// Make an API key: prints it once, and what belongs into the configuration
+    Key {
+        #[command(subcommand)]
+        command: key::Command,
+    },
     /// An assistant, a chat page and weir in front of them, on loopback: nothing else is needed
     Demo,
 }
@@ -137,6 +144,7 @@ fn main() -> ExitCode {
         Command::Cert {
             what: Certificate::Dev { names, folder },
         } => cert::dev(&folder, &names),
+        Command::Key { command } => key::run(command),
         Command::Demo => run::demo(),
     };
     done.unwrap_or_else(|error| {

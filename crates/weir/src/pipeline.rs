@@ -8,7 +8,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemT
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use weir_auth::{Caller, Denied, PeerCertificate, Via};
+use weir_auth::{Caller, Denied, PeerCertificate, Presented, Via, upgrade::upgrades};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
 use weir_proxy::{Body, compress::Wish, forwarded::Sender, send::Answer};
@@ -19,6 +19,7 @@ use crate::{
     files,
     forward::{Forward, Passed},
     gateway::Gateway,
+    keys,
     ledger::Ledger,
     pages, redirect,
     refusal::Refusal,
@@ -139,8 +140,12 @@ async fn exchange(
         .secured
         .as_ref()
         .and_then(|secured| secured.certificate.as_ref());
-    let caller = identify(&gateway.plan, &asked, &head, certificate, SystemTime::now())?;
+    let caller = keys::with_newer(gateway, asked.route, || {
+        identify(&gateway.plan, &asked, &head, certificate, SystemTime::now())
+    })
+    .await?;
     ledger.identified(&caller);
+    route.require.check(&caller)?;
 
     admit(gateway, route, sender, &caller, &head.headers, ledger)?;
     if declared_length(&head.headers) > Some(route.max_body) {
@@ -171,12 +176,14 @@ async fn exchange(
             rewrite,
             stream,
             timeout,
+            authorization,
         } => {
             let forward = Forward {
                 upstream: &gateway.upstreams[*upstream],
                 rewrite,
                 stream,
                 timeout,
+                authorization: *authorization,
                 client,
                 sender,
                 caller: &caller,
@@ -250,7 +257,13 @@ pub(crate) fn identify(
     let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
         return Ok(Caller::default());
     };
-    let caller = match auth.verifier.identify_with(&head.headers, certificate, now) {
+    let presented = Presented {
+        headers: &head.headers,
+        upgrade: upgrades(&head.method, &head.headers)
+            .then(|| head.uri.query().unwrap_or_default()),
+        certificate,
+    };
+    let caller = match auth.verifier.identify(&presented, now) {
         Ok(caller) => caller,
         Err(Denied::DuplicateCookie) => return Err(Refusal::Denied(Denied::DuplicateCookie)),
         Err(why) => {

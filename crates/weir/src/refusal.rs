@@ -58,17 +58,13 @@ impl Refusal {
             Self::Malformed(fault) => {
                 StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
-            Self::Authority(_) | Self::Path(_) | Self::Denied(Denied::DuplicateCookie) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Authority(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::Denied(Denied::CrossOrigin) | Self::NotAllowed | Self::Cors => {
-                StatusCode::FORBIDDEN
-            }
-            Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed | Self::Cors => StatusCode::FORBIDDEN,
+            Self::Denied(why) => why.status(),
             Self::Login { .. } => StatusCode::FOUND,
             Self::RateLimited | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
@@ -124,6 +120,30 @@ impl Refusal {
             Self::Stopping => "stopping",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether a key that weir does not know was the reason: the one reason that newer keys may take away.
+    pub(crate) fn is_unknown_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(Denied::UnknownKey)
+                | Self::Login {
+                    why: Denied::UnknownKey,
+                    ..
+                }
+        )
+    }
+
+    /// Whether somebody was refused for who they are, where they are or how much they ask: what an audit is for.
+    pub(crate) fn is_of_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_)
+                | Self::Login { .. }
+                | Self::NotAllowed
+                | Self::RateLimited
+                | Self::TooManyStreams
+        )
     }
 
     /// The answer: the reason phrase as text, so that a person with curl and a program with a parser both know.

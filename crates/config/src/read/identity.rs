@@ -4,8 +4,16 @@ use weir_auth::identity::{Signer, SigningKey};
 
 use crate::table::Table;
 
-pub(super) fn signer(root: &Table<'_>) -> Option<Signer> {
-    let table = root.get("identity")?.table("an [identity] table")?;
+/// `None` where there is no such table; `Some(None)` after a mistake.
+pub(super) fn signer(root: &Table<'_>) -> Option<Option<Signer>> {
+    let node = root.get("identity")?;
+    Some(
+        node.table("an [identity] table")
+            .and_then(|table| read(&table)),
+    )
+}
+
+fn read(table: &Table<'_>) -> Option<Signer> {
     let issuer = table.get("issuer").and_then(|node| node.string("a name"));
     let id = table
         .get("kid")

@@ -12,8 +12,16 @@ pub(super) const SHOWN: usize = 1024;
 
 /// Appends the line and its end. Whatever the texts hold, it is one line and one object: `serde_json` escapes them.
 pub(super) fn write(entry: &Entry<'_>, service: &str, line: &mut Vec<u8>) {
+    object(line, |field| entry.fields(service, field));
+}
+
+/// One object of the fields that `say` calls out, and its end.
+pub(super) fn object(
+    line: &mut Vec<u8>,
+    say: impl FnOnce(&mut dyn FnMut(&'static str, Value<'_>)),
+) {
     let mut separator = b'{';
-    entry.fields(service, |name, value| {
+    say(&mut |name, value| {
         line.push(separator);
         separator = b',';
         line.push(b'"');
