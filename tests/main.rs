@@ -18,6 +18,8 @@ mod cases {
     mod edge_redirect;
     mod http2;
     mod http2_upstream;
+    mod identity_access;
+    mod identity_keys;
     mod leaving;
     mod life;
     mod many;

@@ -47,7 +47,7 @@ async fn ask(url: &Uri, most: usize) -> io::Result<Bytes> {
         },
     };
     let secure = if https {
-        Some(Secure::new(&Tls::default())?)
+        Some(Secure::new(&Tls::default(), false)?)
     } else {
         None
     };

@@ -1,0 +1,231 @@
+//! Who may do what, and what the upstream is told: API keys, roles and scopes, the signed identity, Authorization, and every way to
+//! smuggle an identity past weir.
+
+use serde_json::Value;
+use weir_testkit::{
+    Upstream,
+    client::ask,
+    mint::{self, SECRET, bearer},
+};
+
+use crate::stage::{route, upstream, weir};
+
+/// A token table that reads `roles` and `scope`.
+fn tokens() -> String {
+    format!("[auth.tokens]\ntype = \"jwt\"\nsecret = \"{SECRET}\"\nroles_claim = \"roles\"\n\n")
+}
+
+fn with(user: &str, roles: &[&str], scope: &str) -> String {
+    let claims =
+        serde_json::json!({ "sub": user, "exp": mint::unix(60), "roles": roles, "scope": scope });
+    format!("Authorization: Bearer {}", mint::token(&claims))
+}
+
+#[tokio::test]
+async fn a_key_from_the_command_line_opens_its_route() {
+    let run = weir();
+    let made = run.command(&[
+        "key",
+        "new",
+        "ci",
+        "--user",
+        "robot",
+        "--scope",
+        "chat",
+        "--role",
+        "deploy",
+        "--expires",
+        "2099-01-01",
+    ]);
+    let text = String::from_utf8(made.stdout).expect("text");
+    let (key, entry) = text.trim().split_once('\n').expect("two lines");
+    assert!(key.starts_with("weir_ci_"), "{text}");
+    let up = Upstream::saying("hello").await;
+    let config = format!(
+        "[auth.machines]\ntype = \"api-key\"\nfrom = [\"authorization\", \"header:X-Api-Key\"]\nkeys = [{entry}]\n\n{}{}{}",
+        upstream("up", up.address(), ""),
+        route(
+            "all",
+            "/*",
+            "to = \"up\"\nauth = \"machines\"\nrequire = { scope = \"chat\", role = \"deploy\" }"
+        ),
+        route(
+            "admin",
+            "/admin",
+            "to = \"up\"\nauth = \"machines\"\nrequire = { scope = \"admin\" }"
+        ),
+    );
+    let weir = run.start(&config).await;
+    let status =
+        async |path: &str, line: &str| ask(weir.address(), "GET", path, &[line]).await.status();
+    assert_eq!(
+        status("/", &format!("Authorization: Bearer {key}")).await,
+        200
+    );
+    assert_eq!(status("/", &format!("X-Api-Key: {key}")).await, 200);
+    assert_eq!(status("/admin", &format!("X-Api-Key: {key}")).await, 403);
+    let last = key.chars().last().expect("a character");
+    let changed = format!(
+        "{}{}",
+        &key[..key.len() - 1],
+        if last == 'a' { 'b' } else { 'a' }
+    );
+    assert_eq!(status("/", &format!("X-Api-Key: {changed}")).await, 401);
+    assert_eq!(status("/", "Accept: */*").await, 401);
+    for head in up.requests() {
+        assert_eq!(head.header("x-weir-user"), Some("robot"));
+        assert_eq!(
+            (head.header("x-api-key"), head.header("authorization")),
+            (None, None)
+        );
+    }
+    assert_eq!(weir.logged("/admin").await["reason"], "scope_missing");
+}
+
+#[tokio::test]
+async fn roles_and_scopes_are_asked_for() {
+    let up = Upstream::saying("hello").await;
+    let config = format!(
+        "{}{}{}",
+        tokens(),
+        upstream("up", up.address(), ""),
+        route(
+            "all",
+            "/*",
+            "to = \"up\"\nauth = \"tokens\"\nrequire = { role = [\"admin\", \"lead\"], scope = [\"chat\"] }"
+        ),
+    );
+    let weir = weir().start(&config).await;
+    for (roles, scope, expected) in [
+        (&["lead"][..], "read chat", 200),
+        (&["admin", "x"], "chat", 200),
+        (&["Lead"], "chat", 403),
+        (&[], "chat", 403),
+        (&["lead"], "chatter", 403),
+        (&["lead"], "", 403),
+    ] {
+        let line = with("ana", roles, scope);
+        assert_eq!(
+            ask(weir.address(), "GET", "/", &[&line]).await.status(),
+            expected,
+            "{roles:?} {scope}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_upstream_gets_one_signed_word_and_the_route_says_what_of_authorization() {
+    let up = Upstream::saying("hello").await;
+    let of = |name: &str, keys: &str| {
+        route(
+            name,
+            &format!("/{name}"),
+            &format!("to = \"up\"\nauth = \"tokens\"\n{keys}"),
+        )
+    };
+    let config = format!(
+        "[identity]\nsecret = \"{SECRET}\"\nissuer = \"gateway\"\n\n{}{}{}{}{}{}{}",
+        tokens(),
+        upstream("up", up.address(), ""),
+        of("default", ""),
+        of("pass", "authorization = \"pass\""),
+        of("strip", "authorization = \"strip\""),
+        of("replace", "authorization = \"replace\""),
+        route("public", "/public", "to = \"up\""),
+    );
+    let weir = weir().start(&config).await;
+    let bearer = bearer("ana");
+    for path in ["/default", "/pass", "/strip", "/replace", "/public"] {
+        assert_eq!(
+            ask(weir.address(), "GET", path, &[&bearer]).await.status(),
+            200
+        );
+    }
+    let requests = up.requests();
+    let given = |index: usize, name: &str| requests[index].header(name).map(str::to_owned);
+    let sent = bearer.strip_prefix("Authorization: ").map(str::to_owned);
+    assert_eq!(given(0, "authorization"), None);
+    assert_eq!(given(1, "authorization"), sent);
+    assert_eq!(given(2, "authorization"), None);
+    let signed = given(3, "x-weir-identity").expect("signed");
+    assert_eq!(given(3, "authorization"), Some(format!("Bearer {signed}")));
+    // A public route asks nobody, says nothing of anybody, and leaves the application its own.
+    assert_eq!(
+        (given(4, "authorization"), given(4, "x-weir-identity")),
+        (sent, None)
+    );
+    let claims = {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let payload = signed.split('.').nth(1).expect("three parts");
+        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(payload).expect("base64"))
+            .expect("JSON")
+    };
+    assert_eq!(
+        (&claims["iss"], &claims["aud"], &claims["sub"]),
+        (&"gateway".into(), &"up".into(), &"ana".into())
+    );
+    assert_eq!(
+        claims["exp"]
+            .as_i64()
+            .zip(claims["iat"].as_i64())
+            .map(|(exp, iat)| exp - iat),
+        Some(60)
+    );
+}
+
+#[tokio::test]
+async fn no_header_smuggles_an_identity() {
+    let up = Upstream::saying("hello").await;
+    let config = format!(
+        "[identity]\nsecret = \"{SECRET}\"\n\n{}{}{}{}",
+        tokens(),
+        upstream("up", up.address(), ""),
+        route("all", "/*", "to = \"up\"\nauth = \"tokens\""),
+        route("public", "/public", "to = \"up\""),
+    );
+    let weir = weir().start(&config).await;
+    let bearer = bearer("ana");
+    let forged = [
+        "X-Weir-User: admin",
+        "x_weir_user: admin",
+        "X-Weir_Roles: admin",
+        "X-Weir-Identity: eyJ.eyJ.x",
+        "X-WEIR-TENANT: admin",
+        "Remote-User: admin",
+        "X-Forwarded-User: admin",
+        "MS-ASPNETCORE-WINAUTHTOKEN: 1",
+        "Connection: X-Weir-User, X-Weir-Identity",
+    ];
+    for path in ["/", "/public"] {
+        let mut lines = forged.to_vec();
+        lines.push(&bearer);
+        assert_eq!(ask(weir.address(), "GET", path, &lines).await.status(), 200);
+    }
+    let requests = up.requests();
+    assert_eq!(requests[0].header("x-weir-user"), Some("ana"));
+    assert!(
+        requests[0]
+            .header("x-weir-identity")
+            .is_some_and(|token| token != "eyJ.eyJ.x")
+    );
+    assert_eq!(
+        (
+            requests[1].header("x-weir-user"),
+            requests[1].header("x-weir-identity")
+        ),
+        (None, None)
+    );
+    for head in &requests {
+        for gone in [
+            "x_weir_user",
+            "x-weir_roles",
+            "x-weir-tenant",
+            "x-weir-roles",
+            "remote-user",
+            "x-forwarded-user",
+            "ms-aspnetcore-winauthtoken",
+        ] {
+            assert_eq!(head.header(gone), None, "{gone}");
+        }
+    }
+}
