@@ -107,7 +107,7 @@ fn proxy(
         rewrite: rewrite?,
         stream: stream?,
         timeout,
-        authorization: authorization.unwrap_or(Some(Authorization::default()))?,
+        authorization: authorization.unwrap_or(Some(Authorization::Unless))?,
     })
 }
 
