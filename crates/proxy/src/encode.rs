@@ -18,9 +18,11 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use crate::{Body, compress::Coding};
 
 /// What is handed on at once at most, in bytes.
-const PIECE: usize = 16 * 1024;
-/// The window of each coding is kept at 2^17 bytes or less: with the usual 4 MiB a slow reader would hold all of it.
-const WINDOW: u32 = 17;
+const PIECE: usize = 8 * 1024;
+/// The window of each coding, as a power of two. Chosen, with the levels below, by what a client holds that does not read: at most 512 KiB of
+/// weir's memory, 280 of which it holds without a coding. Measured over 80 of them: gzip 400 KiB, brotli 400, zstd 500; brotli's level 2
+/// takes 720, level 4 with the usual window over 2 MiB.
+const WINDOW: u32 = 15;
 
 /// The body's data, compressed. Whenever the body has nothing for now, what there is goes out: an answer that dribbles still dribbles.
 pub(crate) fn encode(body: Body, coding: Coding) -> UnsyncBoxBody<Bytes, io::Error> {
@@ -34,7 +36,7 @@ pub(crate) fn encode(body: Body, coding: Coding) -> UnsyncBoxBody<Bytes, io::Err
         Coding::Brotli => boxed(BrotliEncoder::with_params(
             plain,
             EncoderParams::default()
-                .quality(Level::Precise(4))
+                .quality(Level::Precise(0))
                 .window_size(WINDOW as i32),
         )),
         Coding::Gzip => boxed(GzipEncoder::with_quality(plain, Level::Precise(5))),
