@@ -57,7 +57,10 @@ fn route(bencher: Bencher<'_, '_>) {
 fn limit(bencher: Bencher<'_, '_>, algorithm: &str) {
     let algorithm = match algorithm {
         "window" => Algorithm::Window,
-        _ => Algorithm::Gcra { burst: None },
+        _ => Algorithm::Gcra {
+            burst: None,
+            delay: false,
+        },
     };
     let limit = RateLimit::new(Quota::parse("1000000/1s").expect("a quota"), algorithm);
     let mut headers = HeaderMap::new();
@@ -65,6 +68,7 @@ fn limit(bencher: Bencher<'_, '_>, algorithm: &str) {
     let facts = Facts {
         user: Some("ana@example.test"),
         tenant: None,
+        route: "all",
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         headers: &headers,
     };

@@ -23,6 +23,11 @@ mod cases {
     mod leaving;
     mod life;
     mod many;
+    mod quota_deployment;
+    mod quota_outage;
+    mod quota_rules;
+    mod quota_shared;
+    mod quota_tokens;
     mod refusals;
     mod routing;
     mod secure_streams;

@@ -56,6 +56,8 @@ pub struct Plan {
     pub upstreams: Vec<Upstream>,
     /// In the order of the file; a route's `auth` indexes it.
     pub auth: Vec<Auth>,
+    /// In the order of the file; a limit's `store` indexes it.
+    pub stores: Vec<weir_store::Settings>,
     /// In the order of the file; a route's `limits` index it.
     pub limits: Vec<Limit>,
     /// In the order of the file; `table` answers with indices of it.
@@ -229,7 +231,7 @@ pub struct Jwks {
     pub keys: Arc<Swapped<KeySet>>,
 }
 
-/// `[limit.NAME]`: either `rate` (with `algorithm`, `burst`) or `streams`.
+/// `[limit.NAME]`: one of `rate` (with `algorithm`, `burst`, `delay`), `tokens` (with `estimate`, `cut`) and `streams`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// The name in the file, and in the RateLimit headers.
@@ -238,13 +240,40 @@ pub struct Limit {
     pub by: KeySource,
     /// What is counted.
     pub kind: LimitKind,
+    /// Where it is counted: index into `Plan::stores`; `None`: in this process. Key `store`.
+    pub store: Option<usize>,
+    /// What becomes of requests while the store is away. Key `on_store_failure`.
+    pub on_store_failure: OnStoreFailure,
+    /// Decides, counts and says so in metrics, but refuses nobody. Key `dry_run`.
+    pub dry_run: bool,
+}
+
+/// What a limit does without its store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// `local`: every process counts by itself, to the whole quota.
+    #[default]
+    Local,
+    /// `deny`: nobody passes.
+    Deny,
+    /// `allow`: everybody passes.
+    Allow,
 }
 
 /// What a limit counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LimitKind {
-    /// `rate = "100/60s"`, `algorithm = "gcra" | "window"`, `burst = N` (gcra only).
+    /// `rate = "100/60s"`, `algorithm = "gcra" | "window"`, `burst = N` and `delay = true` (gcra only).
     Rate(Quota, Algorithm),
+    /// `tokens = "100000/1d"`
+    Tokens {
+        /// How many in how long.
+        quota: Quota,
+        /// How many are set aside before a request goes on. Key `estimate`, default 1000.
+        estimate: NonZeroU32,
+        /// Whether a stream that runs out of tokens is ended. Key `cut`.
+        cut: bool,
+    },
     /// `streams = N`: concurrent streams.
     Streams(NonZeroU32),
 }

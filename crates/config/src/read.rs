@@ -8,6 +8,7 @@ mod identity;
 mod limit;
 mod listen;
 mod route;
+mod store;
 mod tls;
 mod together;
 mod upstream;
@@ -76,12 +77,19 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .collect();
     let (auth_names, auth_nodes) = named(&root, "auth", "an [auth.NAME]");
     let auth = auth::all(&auth_names, &auth_nodes);
+    let (store_names, store_nodes) = named(&root, "store", "a [store.NAME]");
+    let stores: Vec<_> = store_names
+        .names
+        .iter()
+        .zip(&store_nodes)
+        .map(|(name, node)| store::store(name, node))
+        .collect();
     let (limit_names, limit_nodes) = named(&root, "limit", "a [limit.NAME]");
     let limits: Vec<_> = limit_names
         .names
         .iter()
         .zip(&limit_nodes)
-        .map(|(name, node)| limit::limit(name, node))
+        .map(|(name, node)| limit::limit(name, node, &store_names))
         .collect();
 
     let (cors_names, cors_nodes) = named(&root, "cors", "a [cors.NAME]");
@@ -130,7 +138,13 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
     }
     together::unused(
         &known,
-        [&upstream_nodes, &auth_nodes, &limit_nodes, &cors_nodes],
+        [
+            &upstream_nodes,
+            &auth_nodes,
+            &limit_nodes,
+            &cors_nodes,
+            &store_nodes,
+        ],
     );
     if !source.is_right() {
         return None;
@@ -150,6 +164,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         client,
         upstreams: upstreams.into_iter().flatten().collect(),
         auth: auth.into_iter().filter_map(|read| read.auth).collect(),
+        stores: stores.into_iter().flatten().collect(),
         limits: limits.into_iter().flatten().collect(),
         routes: routes.into_iter().filter_map(|read| read.route).collect(),
         table: table?,

@@ -18,13 +18,14 @@ use weir_config::{
 use weir_route::NormalPath;
 
 /// What must never be shown, wherever it came from.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2",
     "0ddba110ddba110ddba110ddba110ddba110ddba110ddba110ddba110ddba110",
     "a-token-secret-that-nobody-may-ever-read-in-a-log",
     "a-second-token-secret-that-nobody-may-read",
     "s3cr3t-from-a-file",
     "fake-inline-secret",
+    "a-password-of-the-store",
 ];
 
 const RING: &str = r#"<key id="11111111-2233-4455-6677-8899aabbccdd" version="1"><creationDate>2025-12-01T00:00:00Z</creationDate><activationDate>2025-12-01T00:00:00Z</activationDate><expirationDate>2026-03-01T00:00:00Z</expirationDate><descriptor deserializerType="X.AuthenticatedEncryptorDescriptorDeserializer, X"><descriptor><encryption algorithm="AES_256_CBC"/><validation algorithm="HMACSHA256"/><masterKey><value>pvPS3/oIUjYMiA4khArd8HbHkYONqJweZVwEd+H2h5Cd8dHF6nPaDgpCdwwPUS9OQmBr/0v0PDdpZzojmd6W/w==</value></masterKey></descriptor></descriptor></key>"#;
@@ -40,6 +41,16 @@ fn env() -> Map {
         .with("DECRYPTION_KEY", SECRETS[1])
         .with("JWT_SECRET", SECRETS[2])
         .with("SHORT_SECRET", "fake-inline-secret")
+        .with("REDIS_PASSWORD", SECRETS[6])
+        .with(
+            "REDIS_URL",
+            "redis://:a-password-of-the-store@redis.test:6380/2",
+        )
+        .with(
+            "BAD_REDIS_URL",
+            "http://:a-password-of-the-store@redis.test",
+        )
+        .with("RATE_LIMIT_WINDOW_MS", "60000")
         .with("PORT", "8080")
         .with("SERVER", "agents:8002")
         .with("RETRIES", "3")
@@ -137,6 +148,9 @@ fn shown(plan: &Plan) -> String {
         for live in &auth.live {
             writeln!(out, "    {live:?}").unwrap();
         }
+    }
+    for store in &plan.stores {
+        writeln!(out, "{store:?}").unwrap();
     }
     for limit in &plan.limits {
         writeln!(out, "{limit:?}").unwrap();
@@ -308,6 +322,9 @@ fn every_key_is_documented() {
         "per_user",
         "smooth",
         "plain",
+        "shared",
+        "paced",
+        "budget",
         "X-Frame-Options",
         "Cache-Control",
         "X-Key",

@@ -1,7 +1,13 @@
 //! The generic cell rate algorithm. The arithmetic is governor's; the table it works on is weir's, because governor's own grows with
 //! every key that is ever seen.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use governor::{
     RateLimiter, clock::Clock, middleware::StateInformationMiddleware, nanos::Nanos,
@@ -17,64 +23,132 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct Gcra<C: Clock> {
-    limiter: RateLimiter<Key, Arrivals, C, StateInformationMiddleware>,
-    burst: u32,
-    /// For one request to be given back.
-    interval: Duration,
+    limiter: RateLimiter<Asked, Arrivals, C, StateInformationMiddleware>,
+    /// The limiter's own, which it does not let out.
+    arrivals: Arrivals,
+    pace: Pace,
+    delay: bool,
 }
 
-impl<C: Clock> Gcra<C> {
-    pub(crate) fn new(quota: Quota, burst: Option<NonZeroU32>, clock: C) -> Self {
+/// The two numbers that GCRA is made of, wherever its arrivals are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// For one request to be given back. Whole nanoseconds, at least one.
+    pub interval: Duration,
+    /// The most requests at once.
+    pub burst: NonZeroU32,
+}
+
+impl Pace {
+    /// Of a quota and a burst; without one, the credit is the quota's amount.
+    pub fn of(quota: &Quota, burst: Option<NonZeroU32>) -> Self {
         let interval = (quota.per() / quota.amount().get()).max(Duration::from_nanos(1));
         let burst = burst
             .unwrap_or_else(|| quota.amount())
             .min(longest_credit(interval));
-        let rate = governor::Quota::with_period(interval).expect("at least a nanosecond");
-        let limiter = RateLimiter::new(rate.allow_burst(burst), Arrivals(Cells::new()), clock);
+        Self { interval, burst }
+    }
+}
+
+impl<C: Clock> Gcra<C> {
+    pub(crate) fn new(quota: Quota, burst: Option<NonZeroU32>, delay: bool, clock: C) -> Self {
+        let pace = Pace::of(&quota, burst);
+        let rate = governor::Quota::with_period(pace.interval).expect("at least a nanosecond");
+        let arrivals = Arrivals(Arc::new(Cells::new()));
+        let limiter = RateLimiter::new(
+            rate.allow_burst(pace.burst),
+            Arrivals(Arc::clone(&arrivals.0)),
+            clock,
+        );
         Self {
             limiter,
-            burst: burst.get(),
-            interval,
+            arrivals,
+            pace,
+            delay,
         }
     }
 
     pub(crate) fn check(&self, key: &Key) -> Result<Allowed, Wait> {
-        match self.limiter.check_key(key) {
+        let limit = self.pace.burst.get();
+        let asked = Asked {
+            key: *key,
+            early: Cell::default(),
+        };
+        match self.limiter.check_key(&asked) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 Ok(Allowed {
-                    limit: self.burst,
+                    limit,
                     remaining,
-                    reset: self.interval * (self.burst - remaining),
+                    reset: self.pace.interval * (limit - remaining),
+                    delay: if self.delay {
+                        asked.early.get()
+                    } else {
+                        Duration::ZERO
+                    },
                 })
             }
             Err(refused) => Err(Wait {
-                limit: self.burst,
+                limit,
                 retry_after: refused.wait_time_from(self.limiter.clock().now()),
             }),
         }
+    }
+
+    /// Takes one request back, as if it had never been asked.
+    pub(crate) fn give_back(&self, key: &Key) {
+        let interval = Nanos::from(self.pace.interval);
+        let earlier = |cell: &mut Option<Nanos>| {
+            *cell = cell.map(|arrival| arrival.saturating_sub(interval));
+        };
+        self.arrivals.0.update(*key, |_| false, earlier);
+    }
+}
+
+/// A key, and what governor does not tell of the answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    key: Key,
+    /// By how much the request came before its time at the even rate.
+    early: Cell<Duration>,
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Asked {}
+
+impl Hash for Asked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
     }
 }
 
 /// The theoretical arrival time of each key's next request.
 #[derive(Debug)]
-struct Arrivals(Cells<Nanos>);
+struct Arrivals(Arc<Cells<Nanos>>);
 
 impl StateStore for Arrivals {
-    type Key = Key;
+    type Key = Asked;
 
-    fn measure_and_replace<T, F, E>(&self, key: &Key, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, asked: &Asked, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let next = |cell| decide(cell).ok().map(|(_, next)| next);
         let stale = |arrival| next(Some(arrival)) == next(None); // decides as no cell would
         let act = |cell: &mut Option<Nanos>| {
-            let (answer, next) = decide(*cell)?;
-            *cell = Some(next);
+            let (answer, arrival) = decide(*cell)?;
+            // Who has no cell comes exactly in time.
+            let in_time = next(None).unwrap_or(arrival);
+            asked.early.set(arrival.saturating_sub(in_time).into());
+            *cell = Some(arrival);
             Ok(answer)
         };
-        self.0.update(*key, stale, act).1
+        self.0.update(asked.key, stale, act).1
     }
 }
 
@@ -97,7 +171,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let burst = burst.and_then(NonZeroU32::new);
         (
-            Gcra::new(Quota::parse(quota).unwrap(), burst, clock.clone()),
+            Gcra::new(Quota::parse(quota).unwrap(), burst, true, clock.clone()),
             clock,
         )
     }
@@ -110,6 +184,7 @@ mod tests {
                 limit: 3,
                 remaining,
                 reset: Duration::from_secs(reset),
+                delay: Duration::from_secs(reset - 1),
             })
         };
         let wait = |millis| {
@@ -133,6 +208,35 @@ mod tests {
             assert_eq!(gcra.check(&numbered(1)), expected, "{advance}");
         }
         assert_eq!(gcra.check(&numbered(2)), allowed(2, 1));
+    }
+
+    /// What nginx answers to ten requests at once with `rate=10r/s burst=5`: its burst does not count the first.
+    #[test]
+    fn a_delay_is_nginx_s() {
+        let (gcra, _clock) = gcra("10/s", Some(6));
+        let delays: Vec<_> = (0..10)
+            .map(|_| gcra.check(&numbered(1)).ok())
+            .map(|allowed| allowed.map(|allowed| allowed.delay.as_millis()))
+            .collect();
+        let waits = [0, 100, 200, 300, 400, 500].map(Some);
+        assert_eq!(delays[..6], waits);
+        assert_eq!(delays[6..], [None; 4]);
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_asked() {
+        let (gcra, clock) = gcra("60/60s", Some(3));
+        let first = gcra.check(&numbered(1));
+        gcra.give_back(&numbered(1));
+        assert_eq!(gcra.check(&numbered(1)), first);
+        let second = gcra.check(&numbered(1));
+        gcra.give_back(&numbered(1));
+        assert_eq!(gcra.check(&numbered(1)), second);
+        clock.advance(Duration::from_secs(60));
+        gcra.give_back(&numbered(1));
+        assert_eq!(gcra.check(&numbered(1)), first, "no credit beyond the full");
+        gcra.give_back(&numbered(2));
+        assert_eq!(gcra.check(&numbered(2)), first);
     }
 
     #[test]

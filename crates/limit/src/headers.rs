@@ -10,31 +10,49 @@ use crate::{
     rate::{Allowed, Wait},
 };
 
-/// The headers for one limit. Where several limits apply, append them all: the first two are lists, and of `Retry-After` only the
-/// refusing limit's is there.
+/// What a quota's amount counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Requests, which is what the headers mean if they say nothing.
+    Requests,
+    /// Tokens of a language model.
+    Tokens,
+}
+
+/// The headers for one limit. Where several limits apply, append them all: they are lists.
 ///
 /// Times are in whole seconds, rounded up, so that who waits so long is let in.
 pub fn headers(
     name: &str,
     quota: &Quota,
+    unit: Unit,
     outcome: &Result<Allowed, Wait>,
-) -> Vec<(HeaderName, HeaderValue)> {
+) -> [(HeaderName, HeaderValue); 2] {
     let name = quoted(name);
     let (remaining, wait) = match outcome {
         Ok(allowed) => (allowed.remaining, allowed.reset),
         Err(wait) => (0, wait.retry_after),
     };
     let wait = seconds(wait);
-    let policy = format!("{name};q={};w={}", quota.amount(), seconds(quota.per()));
+    let unit = match unit {
+        Unit::Requests => "",
+        Unit::Tokens => ";qu=\"tokens\"",
+    };
+    let policy = format!(
+        "{name};q={}{unit};w={}",
+        quota.amount(),
+        seconds(quota.per())
+    );
     let state = format!("{name};r={remaining};t={wait}");
-    let mut headers = vec![
+    [
         (HeaderName::from_static("ratelimit-policy"), value(&policy)),
         (HeaderName::from_static("ratelimit"), value(&state)),
-    ];
-    if outcome.is_err() {
-        headers.push((RETRY_AFTER, HeaderValue::from(wait)));
-    }
-    headers
+    ]
+}
+
+/// When to ask again. Where several limits refuse, the longest wait is the one to tell.
+pub fn retry_after(wait: Duration) -> (HeaderName, HeaderValue) {
+    (RETRY_AFTER, HeaderValue::from(seconds(wait)))
 }
 
 /// At least one: a client that waits 0 s only asks again at once.
@@ -72,8 +90,10 @@ mod tests {
         let line = |(name, value): (HeaderName, HeaderValue)| {
             format!("{name}: {}", value.to_str().unwrap())
         };
-        headers(name, &quota, &outcome)
+        let wait = outcome.err().map(|wait| retry_after(wait.retry_after));
+        headers(name, &quota, Unit::Requests, &outcome)
             .into_iter()
+            .chain(wait)
             .map(line)
             .collect()
     }
@@ -84,6 +104,7 @@ mod tests {
             limit: 100,
             remaining: 42,
             reset: Duration::from_millis(11_001),
+            delay: Duration::ZERO,
         };
         let expected = [
             r#"ratelimit-policy: "per_user";q=100;w=60"#,
@@ -106,6 +127,17 @@ mod tests {
             ];
             assert_eq!(lines("per_user", Err(wait)), expected);
         }
+    }
+
+    #[test]
+    fn tokens_say_so() {
+        let wait = Wait {
+            limit: 5,
+            retry_after: Duration::ZERO,
+        };
+        let quota = Quota::parse("5/1m").unwrap();
+        let [(_, policy), _] = headers("t", &quota, Unit::Tokens, &Err(wait));
+        assert_eq!(policy, r#""t";q=5;qu="tokens";w=60"#);
     }
 
     proptest! {

@@ -21,12 +21,14 @@ pub enum KeySource {
     Tenant,
     /// The client's address. IPv6 counts by /64, which is what one subscriber has; IPv4 written as IPv6 counts as IPv4.
     ClientIp,
+    /// The route: all who ask for it share one counter.
+    Route,
     /// All values of a header. Clients choose it freely, so it limits only those who mean well, unless something in front sets it.
     Header(HeaderName),
 }
 
 impl KeySource {
-    /// Reads `user`, `tenant`, `client_ip` or `header:NAME`.
+    /// Reads `user`, `tenant`, `client_ip`, `route` or `header:NAME`.
     ///
     /// # Errors
     /// When it is none of these, or NAME is no header name.
@@ -35,6 +37,7 @@ impl KeySource {
             "user" => Ok(Self::User),
             "tenant" => Ok(Self::Tenant),
             "client_ip" => Ok(Self::ClientIp),
+            "route" => Ok(Self::Route),
             _ => {
                 let name = text
                     .strip_prefix("header:")
@@ -48,37 +51,95 @@ impl KeySource {
 
     /// The key of a request. An empty fact is an absent one.
     pub fn key(&self, facts: &Facts<'_>) -> Key {
-        let text = |kind, text: Option<&str>| {
-            let text = text.filter(|text| !text.is_empty())?;
-            Some(Key {
-                kind,
-                id: digest(|| [text.as_bytes()].into_iter()),
-            })
-        };
-        let named = match self {
-            Self::User => text(Kind::User, facts.user),
-            Self::Tenant => text(Kind::Tenant, facts.tenant),
-            Self::ClientIp => None,
-            Self::Header(name) => {
-                let values = || {
-                    facts
-                        .headers
-                        .get_all(name)
-                        .iter()
-                        .map(HeaderValue::as_bytes)
-                };
-                let given = values().any(|value| !value.is_empty());
-                given.then(|| Key {
-                    kind: Kind::Header,
-                    id: digest(values),
-                })
+        let identity = self.identity(facts);
+        let id = match identity {
+            Identity::Address(network) => network,
+            Identity::User(text) | Identity::Tenant(text) | Identity::Route(text) => {
+                digest(|| [text.as_bytes()].into_iter())
             }
+            Identity::Header(name, headers) => digest(|| values(name, headers)),
         };
-        named.unwrap_or_else(|| Key {
-            kind: Kind::Address,
-            id: network(facts.ip),
-        })
+        Key {
+            kind: identity.kind(),
+            id,
+        }
     }
+
+    /// Who is counted, for a counter that is kept outside this process. An empty fact is an absent one.
+    pub fn identity<'a>(&'a self, facts: &Facts<'a>) -> Identity<'a> {
+        let given = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
+        let named = match self {
+            Self::User => given(facts.user).map(Identity::User),
+            Self::Tenant => given(facts.tenant).map(Identity::Tenant),
+            Self::ClientIp => None,
+            Self::Route => Some(Identity::Route(facts.route)),
+            Self::Header(name) => values(name, facts.headers)
+                .any(|value| !value.is_empty())
+                .then_some(Identity::Header(name, facts.headers)),
+        };
+        named.unwrap_or_else(|| Identity::Address(network(facts.ip)))
+    }
+}
+
+/// Who is counted, in the caller's own words: a header among them may be somebody's secret, so it is not to be shown or stored as it is.
+#[derive(Clone, Copy)]
+pub enum Identity<'a> {
+    /// The verified user.
+    User(&'a str),
+    /// The verified tenant.
+    Tenant(&'a str),
+    /// The route's name.
+    Route(&'a str),
+    /// All values of this header.
+    Header(&'a HeaderName, &'a HeaderMap),
+    /// The address, or the network of an IPv6 one.
+    Address(u128),
+}
+
+impl Identity<'_> {
+    /// Bytes that are the same in every process, and differ wherever two identities do: a word for the kind, then each part with its
+    /// length.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        let mut part = |part: &[u8]| {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        };
+        match self {
+            Self::User(text) => [b"user", text.as_bytes()].into_iter().for_each(part),
+            Self::Tenant(text) => [b"tenant", text.as_bytes()].into_iter().for_each(part),
+            Self::Route(text) => [b"route", text.as_bytes()].into_iter().for_each(part),
+            Self::Address(network) => [&b"address"[..], &network.to_be_bytes()]
+                .into_iter()
+                .for_each(part),
+            Self::Header(name, headers) => {
+                part(b"header");
+                values(name, headers).for_each(part);
+            }
+        }
+        bytes
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::User(_) => Kind::User,
+            Self::Tenant(_) => Kind::Tenant,
+            Self::Route(_) => Kind::Route,
+            Self::Header(..) => Kind::Header,
+            Self::Address(_) => Kind::Address,
+        }
+    }
+}
+
+impl fmt::Debug for Identity<'_> {
+    /// Only the kind.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind().fmt(f)
+    }
+}
+
+fn values<'a>(name: &HeaderName, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
 impl fmt::Display for KeySource {
@@ -87,6 +148,7 @@ impl fmt::Display for KeySource {
             Self::User => f.write_str("user"),
             Self::Tenant => f.write_str("tenant"),
             Self::ClientIp => f.write_str("client_ip"),
+            Self::Route => f.write_str("route"),
             Self::Header(name) => write!(f, "header:{name}"),
         }
     }
@@ -95,8 +157,8 @@ impl fmt::Display for KeySource {
 /// Why a key source cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySourceError {
-    /// Not one of the four.
-    #[error("a limit is by `user`, `tenant`, `client_ip` or `header:NAME`")]
+    /// Not one of the five.
+    #[error("a limit is by `user`, `tenant`, `client_ip`, `route` or `header:NAME`")]
     Unknown,
     /// `header:` without a name that a header could have.
     #[error("not the name of a header")]
@@ -110,6 +172,8 @@ pub struct Facts<'a> {
     pub user: Option<&'a str>,
     /// The tenant, verified.
     pub tenant: Option<&'a str>,
+    /// The name of the route that serves it.
+    pub route: &'a str,
     /// The client's address: the peer's, or what a trusted proxy said it is.
     pub ip: IpAddr,
     /// The request's headers as the client sent them.
@@ -135,6 +199,7 @@ impl Key {
 enum Kind {
     User,
     Tenant,
+    Route,
     Header,
     Address,
     Shared,
@@ -198,6 +263,7 @@ pub(crate) mod tests {
         let facts = Facts {
             user,
             tenant,
+            route: "r",
             ip: ip.parse().unwrap(),
             headers,
         };
@@ -206,7 +272,7 @@ pub(crate) mod tests {
 
     #[test]
     fn sources() {
-        for text in ["user", "tenant", "client_ip", "header:x-api-key"] {
+        for text in ["user", "tenant", "client_ip", "route", "header:x-api-key"] {
             assert_eq!(KeySource::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(
@@ -274,6 +340,37 @@ pub(crate) mod tests {
         assert_eq!(
             key(&one),
             key(&headers(&[("x-key", "ab"), ("x-other", "c")]))
+        );
+    }
+
+    #[test]
+    fn outside_this_process_identities_differ_as_keys_do() {
+        let one = headers(&[("x-key", "ab")]);
+        let two = headers(&[("x-key", "a"), ("x-key", "b")]);
+        let facts = |headers| Facts {
+            user: Some("route"),
+            tenant: None,
+            route: "route",
+            ip: [10, 0, 0, 1].into(),
+            headers,
+        };
+        let sources = ["user", "tenant", "client_ip", "route", "header:x-key"]
+            .map(|source| KeySource::parse(source).unwrap());
+        let mut all = Vec::new();
+        for headers in [&one, &two] {
+            for source in &sources {
+                let facts = facts(headers);
+                all.push((source.key(&facts), source.identity(&facts).bytes()));
+            }
+        }
+        for (key, bytes) in &all {
+            for (other, others) in &all {
+                assert_eq!(key == other, bytes == others, "{key:?} {other:?}");
+            }
+        }
+        assert_eq!(
+            sources[0].identity(&facts(&one)).bytes(),
+            b"\0\0\0\0\0\0\0\x04user\0\0\0\0\0\0\0\x05route"
         );
     }
 

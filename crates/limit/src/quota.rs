@@ -23,7 +23,7 @@ impl Quota {
         }
     }
 
-    /// Reads `100/60s`, `10/1m`, `5/s`, `1000/h`, `20000/30d`.
+    /// Reads `100/60s`, `10/1m`, `5/s`, `1000/h`, `20000/30d`, and `100/60000ms` if it comes to whole seconds.
     ///
     /// # Errors
     /// When it has another form, the amount is zero, or the period is not one [`Quota::new`] takes.
@@ -35,6 +35,14 @@ impl Quota {
             "" => 1,
             digits => number::<u64>(digits).ok_or(QuotaError::Period)?,
         };
+        if unit == "ms" {
+            // For variables that count in milliseconds: it must come to whole seconds.
+            if !count.is_multiple_of(1000) {
+                return Err(QuotaError::Period);
+            }
+            let per = Duration::from_secs(count / 1000);
+            return Self::new(NonZeroU32::new(amount).ok_or(QuotaError::Zero)?, per);
+        }
         let unit = match unit {
             "s" => 1,
             "m" => 60,
@@ -94,6 +102,7 @@ mod tests {
         for (text, amount, seconds) in [
             ("100/60s", 100, 60),
             ("10/1m", 10, 60),
+            ("10/60000ms", 10, 60),
             ("5/s", 5, 1),
             ("1000/h", 1000, 3600),
             ("4294967295/366d", u32::MAX, 366 * 86_400),
@@ -120,7 +129,7 @@ mod tests {
             ("4294967296/s", QuotaError::Form),
             ("1/60", QuotaError::Form),
             ("1/", QuotaError::Form),
-            ("1/100ms", QuotaError::Form),
+            ("1/100ms", QuotaError::Period),
             ("1/-1s", QuotaError::Form),
             ("1/s/s", QuotaError::Form),
             ("1 / s", QuotaError::Form),

@@ -20,6 +20,9 @@ pub enum Algorithm {
     Gcra {
         /// The most requests at once.
         burst: Option<NonZeroU32>,
+        /// Whether a request within the burst waits for its time at the even rate instead of going at once (nginx: `limit_req`
+        /// without `nodelay`).
+        delay: bool,
     },
 }
 
@@ -32,7 +35,7 @@ pub struct RateLimit {
 
 #[derive(Debug)]
 enum Counter {
-    Window(Window),
+    Window(Box<Window>),
     Gcra(Gcra<MonotonicClock>),
 }
 
@@ -40,8 +43,10 @@ impl RateLimit {
     /// A limit on which nothing was counted yet.
     pub fn new(quota: Quota, algorithm: Algorithm) -> Self {
         let counter = match algorithm {
-            Algorithm::Window => Counter::Window(Window::new(quota)),
-            Algorithm::Gcra { burst } => Counter::Gcra(Gcra::new(quota, burst, MonotonicClock)),
+            Algorithm::Window => Counter::Window(Box::new(Window::new(quota))),
+            Algorithm::Gcra { burst, delay } => {
+                Counter::Gcra(Gcra::new(quota, burst, delay, MonotonicClock))
+            }
         };
         Self { quota, counter }
     }
@@ -63,6 +68,14 @@ impl RateLimit {
             Counter::Gcra(gcra) => gcra.check(key),
         }
     }
+
+    /// Takes back a request that another limit refused: it never went on, so it counts nowhere.
+    pub fn give_back(&self, key: &Key, now: SystemTime) {
+        match &self.counter {
+            Counter::Window(window) => window.give_back(*key, now),
+            Counter::Gcra(gcra) => gcra.give_back(key),
+        }
+    }
 }
 
 /// The request may proceed.
@@ -74,6 +87,8 @@ pub struct Allowed {
     pub remaining: u32,
     /// When all of `limit` is there again, if nobody asks until then.
     pub reset: Duration,
+    /// How long to hold the request before it goes on; zero unless the limit delays.
+    pub delay: Duration,
 }
 
 /// The request has to wait.
@@ -95,11 +110,15 @@ mod tests {
     use super::*;
     use crate::key::tests::numbered;
 
+    const SMOOTH: Algorithm = Algorithm::Gcra {
+        burst: None,
+        delay: false,
+    };
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
     #[test]
     fn two_limits_with_one_key_count_apart() {
-        for algorithm in [Algorithm::Window, Algorithm::Gcra { burst: None }] {
+        for algorithm in [Algorithm::Window, SMOOTH] {
             let limits = [(); 2].map(|()| RateLimit::new(Quota::parse("1/1h").unwrap(), algorithm));
             for limit in &limits {
                 assert_eq!(limit.quota().to_string(), "1/3600s");
@@ -112,7 +131,7 @@ mod tests {
 
     #[test]
     fn many_threads_get_exactly_the_amount() {
-        for algorithm in [Algorithm::Window, Algorithm::Gcra { burst: None }] {
+        for algorithm in [Algorithm::Window, SMOOTH] {
             let limit = Arc::new(RateLimit::new(Quota::parse("100/366d").unwrap(), algorithm));
             let allowed = AtomicU32::new(0);
             std::thread::scope(|scope| {
@@ -131,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_exhausts_only_the_shared_cell() {
-        for algorithm in [Algorithm::Window, Algorithm::Gcra { burst: None }] {
+        for algorithm in [Algorithm::Window, SMOOTH] {
             let limit = RateLimit::new(Quota::parse("2/366d").unwrap(), algorithm);
             limit.check(&numbered(0), NOW).unwrap();
             let refused = (1..200_000)

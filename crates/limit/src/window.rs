@@ -58,9 +58,22 @@ impl Window {
                 limit,
                 remaining: limit - count.taken,
                 reset: left,
+                delay: Duration::ZERO,
             })
         };
         self.cells.update(key, stale, take).1
+    }
+
+    /// Takes one request back, as if it had never been asked. Whose window has turned since has nothing left of it to take back.
+    pub(crate) fn give_back(&self, key: Key, now: SystemTime) {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let current = now.as_secs() / self.quota.per().as_secs();
+        let less = |cell: &mut Option<Count>| {
+            if let Some(count) = cell.as_mut().filter(|count| count.window >= current) {
+                count.taken = count.taken.saturating_sub(1);
+            }
+        };
+        self.cells.update(key, |_| false, less);
     }
 }
 
@@ -87,6 +100,7 @@ mod tests {
                 limit: 2,
                 remaining,
                 reset: Duration::from_secs_f64(reset),
+                delay: Duration::ZERO,
             })
         };
         let wait = |retry_after| {
@@ -118,6 +132,19 @@ mod tests {
             retry_after: Duration::from_secs(61),
         };
         assert_eq!(window.check(numbered(1), at(119.0)), Err(wait));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let window = window("1/60s");
+        assert!(window.check(numbered(1), at(119.0)).is_ok());
+        window.give_back(numbered(1), at(119.0));
+        assert!(window.check(numbered(1), at(119.5)).is_ok());
+        assert!(window.check(numbered(1), at(119.5)).is_err());
+        assert!(window.check(numbered(1), at(120.0)).is_ok());
+        window.give_back(numbered(2), at(120.0));
+        assert!(window.check(numbered(2), at(120.0)).is_ok());
+        assert!(window.check(numbered(2), at(120.0)).is_err());
     }
 
     #[test]

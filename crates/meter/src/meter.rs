@@ -14,6 +14,7 @@ use crate::{
     families::Families,
     guard::Held,
     labels::Models,
+    limits::{LimitSeries, StoreSeries},
     route::RouteSeries,
     upstream::{UpstreamSeries, Upstreams},
     words::Words,
@@ -108,6 +109,16 @@ impl Meter {
         self.certificates.get(name)
     }
 
+    /// The series of the limit of this name.
+    pub fn limit(&self, name: &str) -> LimitSeries {
+        LimitSeries::new(name, &self.families)
+    }
+
+    /// The series of the store of this name.
+    pub fn store(&self, name: &str) -> StoreSeries {
+        StoreSeries::new(name, &self.families)
+    }
+
     /// The names of models, and of providers beyond the common ones, that may stand in a label. Replaces those set before.
     pub fn set_models(&self, names: impl IntoIterator<Item = String>) {
         self.models.set(names);
@@ -182,6 +193,8 @@ mod tests {
         let server = meter.upstream("u", "s");
         server.connected("ok");
         server.in_flight(1);
+        meter.limit("l").decided("allowed");
+        meter.store("s").went_away();
         meter.connection_error("tls");
         meter.reloaded(true);
         let certificate = meter.certificate("site.crt");

@@ -40,6 +40,11 @@ const WAIT: &[f64] = &[
     120.0, 300.0,
 ];
 
+/// What a request waits for a counter on another machine: a local network's round trip, up to the usual patience and beyond.
+const DECISION: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+
 /// Writes the constants and the list of them from one table, so that none can be left out of the other.
 macro_rules! table {
     ($($constant:ident $kind:expr, $name:literal [$($label:literal)*] $help:literal)*) => {
@@ -90,6 +95,19 @@ table! {
         "Connections opened to the upstream, by what came of it."
     UPSTREAM_RETRIES Counter, "weir_upstream_retries_total" ["upstream"]
         "Requests that were sent once more."
+
+    LIMIT_DECISIONS Counter, "weir_limit_decisions_total" ["limit" "result"]
+        "What limits decided: allowed, delayed or refused; would_refuse and would_delay of a dry run; local, allow or deny by what is done without its store."
+    STORE_UP Gauge, "weir_store_up" ["store"]
+        "1 while the store of shared limits can be asked, else 0."
+    STORE_OUTAGES Counter, "weir_store_outages_total" ["store"]
+        "Times the store went away, or was not there at first."
+    STORE_DECISION Histogram(DECISION), "weir_store_decision_seconds" ["store"]
+        "What asking the store added to a request."
+    STORE_EVICTING Gauge, "weir_store_evicting" ["store"]
+        "1 while Redis may forget counters when its memory is full, else 0."
+    STORE_UNSETTLED Counter, "weir_store_settlements_lost_total" ["store"]
+        "Token settlements lost, because too many were due while the store was away."
 
     CONNECTIONS_OPEN Gauge, "weir_connections_open" []
         "Client connections open now."

@@ -28,6 +28,8 @@ pub(crate) struct Account {
 struct Stream {
     /// `None`: counted by piece, because its bytes are no events, or may not be read (encoded, or of a declared length).
     tap: Option<Tap>,
+    /// The observer has had enough.
+    spent: bool,
     /// Pieces count as events: a stream that has no events of its own.
     by_piece: bool,
     last_event: Option<Instant>,
@@ -40,6 +42,7 @@ impl Account {
         let stream = kind.filter(|kind| kind.stream).map(|kind| Stream {
             tap: kind.injectable.then(|| Tap::new(kind.media)),
             by_piece: kind.media == Media::Other,
+            spent: false,
             last_event: None,
             named: false,
             summary: StreamSummary::default(),
@@ -94,6 +97,12 @@ impl Account {
         Some(words)
     }
 
+    /// Whether the stream is to end here: the observer has had enough, and no event would be torn.
+    pub(crate) fn is_spent(&self) -> bool {
+        let stream = self.stream.as_ref().filter(|stream| stream.spent);
+        stream.is_some_and(|stream| stream.tap.as_ref().is_none_or(Tap::at_boundary))
+    }
+
     /// An event stream whose terminal event has not been seen. Where nothing else marks the end, such a stream counts as broken, also in
     /// a dialect weir does not know: a page that is told "error" asks again, one that is told "done" shows half an answer as whole.
     pub(crate) fn lacks_its_end(&self) -> bool {
@@ -145,6 +154,7 @@ impl Stream {
             return 0;
         }
         self.summary.events += u64::from(events);
+        self.spent |= !observer.events(events);
         match self.last_event.replace(now) {
             None => {
                 let after = now - started;

@@ -23,6 +23,8 @@ pub enum Outcome {
     Total,
     /// weir itself was stopping.
     Shutdown,
+    /// The observer said that no more of it may pass.
+    OutOfTokens,
 }
 
 impl Outcome {
@@ -37,6 +39,7 @@ impl Outcome {
             Self::FirstEvent => "first_event",
             Self::Total => "total",
             Self::Shutdown => "shutdown",
+            Self::OutOfTokens => "out_of_tokens",
         }
     }
 
@@ -49,6 +52,7 @@ impl Outcome {
             Self::FirstEvent => "the upstream sent no event in time",
             Self::Total => "the stream took longer than allowed",
             Self::Shutdown => "the gateway is shutting down",
+            Self::OutOfTokens => "the token budget is used up",
         }
     }
 }
@@ -93,6 +97,8 @@ pub trait Observer: Send {
     fn first_event(&mut self, after: Duration);
     /// Another event came, so long after the one before.
     fn gap(&mut self, gap: Duration);
+    /// So many more events came. False ends the stream, at the end of an event if it has any, for its budget is used up.
+    fn events(&mut self, more: u32) -> bool;
     /// The stream named its conversation.
     fn conversation(&mut self, id: &str);
     /// It is over. Called exactly once, last.

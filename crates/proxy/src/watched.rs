@@ -238,6 +238,9 @@ impl Body {
         if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
+        if watch.account.is_spent() {
+            return Poll::Ready(Self::fail(source, watch, Outcome::OutOfTokens));
+        }
         match source.poll(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {

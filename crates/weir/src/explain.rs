@@ -102,6 +102,7 @@ fn limit_line(plan: &Plan, index: usize) -> String {
     let limit = &plan.limits[index];
     let what = match &limit.kind {
         LimitKind::Rate(quota, algorithm) => format!("{quota} {algorithm:?}"),
+        LimitKind::Tokens { quota, .. } => format!("{quota} tokens"),
         LimitKind::Streams(most) => format!("{most} at a time"),
     };
     format!("limit      {}: {what} by {}", limit.name, limit.by)

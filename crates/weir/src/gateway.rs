@@ -3,8 +3,7 @@
 
 use std::{io, sync::Arc, time::SystemTime};
 
-use weir_config::plan::{Action, Limit, LimitKind, Plan};
-use weir_limit::{Facts, RateLimit, StreamLimit};
+use weir_config::plan::{Action, Plan};
 use weir_meter::{
     Meter, RouteSeries, UpstreamSeries,
     log::{AccessLog, AuditLog, Event, Target},
@@ -13,13 +12,13 @@ use weir_proxy::{
     settings::Server,
     upstream::{ServerEvents, UpstreamState},
 };
+use weir_store::Store;
 
 use crate::{
     files::Folder,
     keys::{self, Remote},
-    ledger::Ledger,
+    limits::{CountedStore, LimitState},
     listen,
-    refusal::Refusal,
     tls::{self, Host},
 };
 
@@ -33,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) plan: Plan,
     /// Beside [`Plan::upstreams`].
     pub(crate) upstreams: Vec<Arc<UpstreamState>>,
+    /// Beside [`Plan::stores`].
+    pub(crate) stores: Vec<Arc<Store>>,
     /// Beside [`Plan::limits`].
     pub(crate) limits: Vec<LimitState>,
     /// Beside [`Plan::routes`].
@@ -101,11 +102,26 @@ impl Gateway {
                     }),
             }
         });
+        let stores: Vec<_> = plan
+            .stores
+            .iter()
+            .map(|settings| {
+                let had = before.map_or(&[] as &[_], |before| &before.stores);
+                let same = had.iter().find(|had| had.settings() == settings);
+                let events = || Box::new(CountedStore(meter.store(&settings.name)));
+                same.map_or_else(|| Store::new(settings.clone(), events()), Arc::clone)
+            })
+            .collect();
         let limits = plan.limits.iter().map(|limit| {
-            let same =
-                before.and_then(|before| before.limits.iter().find(|had| had.limit == *limit));
-            same.map_or_else(|| LimitState::new(limit.clone()), LimitState::clone)
+            let before = before.and_then(|before| {
+                before
+                    .limits
+                    .iter()
+                    .find(|had| had.limit.name == limit.name)
+            });
+            LimitState::new(limit, &stores, before, meter)
         });
+        let limits = limits.collect();
         let had: Vec<Arc<Host>> = before
             .map(|before| before.tls_hosts().cloned().collect())
             .unwrap_or_default();
@@ -124,7 +140,8 @@ impl Gateway {
         });
         Ok(Self {
             upstreams: upstreams.collect::<io::Result<_>>()?,
-            limits: limits.collect(),
+            limits,
+            stores,
             series: plan
                 .routes
                 .iter()
@@ -187,56 +204,6 @@ pub(crate) fn open_log(plan: &Plan, meter: &Meter) -> io::Result<AccessLog> {
             format!("{file}: log.to: cannot write to {to}: {error}"),
         )
     })
-}
-
-/// A limit and its counters.
-#[derive(Clone, Debug)]
-pub(crate) struct LimitState {
-    limit: Limit,
-    counter: Counter,
-}
-
-#[derive(Clone, Debug)]
-enum Counter {
-    Rate(Arc<RateLimit>),
-    Streams(Arc<StreamLimit>),
-}
-
-impl LimitState {
-    fn new(limit: Limit) -> Self {
-        let counter = match limit.kind {
-            LimitKind::Rate(quota, algorithm) => {
-                Counter::Rate(Arc::new(RateLimit::new(quota, algorithm)))
-            }
-            LimitKind::Streams(most) => Counter::Streams(Arc::new(StreamLimit::new(most))),
-        };
-        Self { limit, counter }
-    }
-
-    /// Asks for one more; what the caller is told of it, and the slot it holds, go to the ledger.
-    pub(crate) fn admit(
-        &self,
-        facts: &Facts<'_>,
-        now: SystemTime,
-        ledger: &mut Ledger,
-    ) -> Result<(), Refusal> {
-        let key = self.limit.by.key(facts);
-        match &self.counter {
-            Counter::Rate(rate) => {
-                let outcome = rate.check(&key, now);
-                ledger.tells(weir_limit::headers(
-                    &self.limit.name,
-                    rate.quota(),
-                    &outcome,
-                ));
-                outcome.map(drop).map_err(|_| Refusal::RateLimited)
-            }
-            Counter::Streams(streams) => {
-                ledger.holds(streams.acquire(&key).ok_or(Refusal::TooManyStreams)?);
-                Ok(())
-            }
-        }
-    }
 }
 
 /// Counts what happens between weir and one server.

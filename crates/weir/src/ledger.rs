@@ -25,7 +25,10 @@ use weir_proxy::{
     summary::{Observer, Outcome, StreamSummary, Summary},
 };
 
-use crate::{client::Client, gateway::Gateway, patience::Busy, refusal::Refusal, shared::Shared};
+use crate::{
+    client::Client, gateway::Gateway, patience::Busy, refusal::Refusal, reservation::Reservation,
+    shared::Shared,
+};
 
 /// What nginx made the custom for a client that left before any status was sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -61,6 +64,7 @@ struct Facts {
     server: Option<Arc<str>>,
     upload: Option<Arc<Upload>>,
     slots: Vec<Slot>,
+    reservations: Vec<Reservation>,
     open_stream: Option<Held>,
     conversation: Option<Conversation>,
     /// `None` once closed.
@@ -101,6 +105,7 @@ impl Ledger {
             server: None,
             upload: None,
             slots: Vec::new(),
+            reservations: Vec::new(),
             open_stream: None,
             conversation: None,
             busy: Some(client.patience.busy()),
@@ -127,13 +132,18 @@ impl Ledger {
     }
 
     /// What a limit tells the client, whatever the answer will be.
-    pub(crate) fn tells(&mut self, headers: Vec<(HeaderName, HeaderValue)>) {
+    pub(crate) fn tells(&mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
         self.facts.told.extend(headers);
     }
 
     /// Held until the exchange is over.
     pub(crate) fn holds(&mut self, slot: Slot) {
         self.facts.slots.push(slot);
+    }
+
+    /// Debited while the answer streams, and settled at its end.
+    pub(crate) fn reserves(&mut self, reservation: Reservation) {
+        self.facts.reservations.push(reservation);
     }
 
     /// Counts the request's body while it passes.
@@ -258,6 +268,15 @@ impl Observer for Facts {
         self.series.gap(gap);
     }
 
+    fn events(&mut self, more: u32) -> bool {
+        // Each of them counts, also when another has said to end.
+        let mut may_go_on = true;
+        for reservation in &mut self.reservations {
+            may_go_on &= reservation.events(more);
+        }
+        may_go_on
+    }
+
     fn conversation(&mut self, id: &str) {
         self.conversation = Some(self.gateway.meter.conversation(id));
     }
@@ -276,6 +295,7 @@ impl Facts {
         let duration = self.started.elapsed();
         self.series
             .finished(&self.method, self.status, duration, outcome);
+        self.settle(summary);
         if let Some(stream) = &summary.stream {
             self.count_stream(stream, summary.bytes, outcome);
         }
@@ -284,6 +304,19 @@ impl Facts {
             .is_none_or(|route| self.gateway.plan.routes[route].log)
         {
             self.write(summary, duration);
+        }
+    }
+
+    fn settle(&mut self, summary: &Summary) {
+        let usage = summary.stream.as_ref().map(|stream| &stream.usage);
+        let used = usage.filter(|usage| !usage.is_empty()).map(|usage| {
+            usage.iter().fold(0_u64, |sum, used| {
+                sum.saturating_add(used.input).saturating_add(used.output)
+            })
+        });
+        let answered = self.server.is_some() && (200..300).contains(&self.status);
+        for reservation in &mut self.reservations {
+            reservation.settle(used, answered);
         }
     }
 

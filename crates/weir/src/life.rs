@@ -92,6 +92,11 @@ impl Running {
         };
         let listeners = Id::all(&plan.listeners);
         let gateway = Arc::new(Gateway::build(plan, None, &meter, count)?);
+        keep_stores(&gateway);
+        // The first requests are counted where all others will be.
+        for store in &gateway.stores {
+            store.tried().await;
+        }
         let (stage, _) = tokio::sync::watch::channel(Stage::Serving);
         let shared = Arc::new(Shared {
             gateway: Arc::clone(&gateway).into(),
@@ -226,6 +231,7 @@ impl Running {
         }
         // From here on nothing can fail.
         let gateway = Arc::new(gateway);
+        keep_stores(&gateway);
         self.shared.gateway.store(Arc::clone(&gateway));
         for (address, shares) in bound {
             self.workers.listen(shares);
@@ -298,10 +304,20 @@ impl Running {
             stage.send_replace(Stage::Cutting);
             let _ = timeout(LAST_WORDS, stage.closed()).await;
         }
+        for store in &gateway.stores {
+            store.settled().await;
+        }
         gateway.log.flush();
         if let Some(audit) = &gateway.audit {
             audit.flush();
         }
+    }
+}
+
+/// Those of the plan before are kept already, and their second keeper ends at once.
+fn keep_stores(gateway: &Gateway) {
+    for store in &gateway.stores {
+        tokio::spawn(Arc::clone(store).keep());
     }
 }
 

@@ -3,6 +3,7 @@
 //! Start reading at `pipeline.rs`: the life of a request on one page. This file only tells commands apart.
 
 mod admin;
+mod admission;
 mod ask;
 mod cert;
 mod client;
@@ -21,6 +22,7 @@ mod key;
 mod keys;
 mod ledger;
 mod life;
+mod limits;
 mod line;
 mod listen;
 mod pages;
@@ -29,6 +31,7 @@ mod pipeline;
 mod preface;
 mod redirect;
 mod refusal;
+mod reservation;
 mod rt;
 mod run;
 mod shared;

@@ -15,6 +15,7 @@ use weir_proxy::{Body, compress::Wish, forwarded::Sender, send::Answer};
 use weir_route::{Authority, NormalPath};
 
 use crate::{
+    admission,
     client::Client,
     files,
     forward::{Forward, Passed},
@@ -147,7 +148,14 @@ async fn exchange(
     ledger.identified(&caller);
     route.require.check(&caller)?;
 
-    admit(gateway, route, sender, &caller, &head.headers, ledger)?;
+    let facts = Facts {
+        user: caller.user.as_deref(),
+        tenant: caller.tenant.as_deref(),
+        route: &route.name,
+        ip: sender.address,
+        headers: &head.headers,
+    };
+    admit(gateway, route, client, &facts, ledger).await?;
     if declared_length(&head.headers) > Some(route.max_body) {
         return Err(Refusal::TooLarge);
     }
@@ -295,25 +303,24 @@ pub(crate) fn identify(
     Ok(caller)
 }
 
-/// Whether this caller may proceed now. The route's limits are asked in order; the first that refuses speaks.
-fn admit(
+/// Whether this caller may proceed now. All limits of the route are asked; the longest wait speaks.
+async fn admit(
     gateway: &Gateway,
     route: &Route,
-    sender: &Sender,
-    caller: &Caller,
-    headers: &HeaderMap,
+    client: &Client,
+    facts: &Facts<'_>,
     ledger: &mut Ledger,
 ) -> Result<(), Refusal> {
-    let facts = Facts {
-        user: caller.user.as_deref(),
-        tenant: caller.tenant.as_deref(),
-        ip: sender.address,
-        headers,
-    };
-    route
+    let limits: Vec<_> = route
         .limits
         .iter()
-        .try_for_each(|limit| gateway.limits[*limit].admit(&facts, SystemTime::now(), ledger))
+        .map(|index| &gateway.limits[*index])
+        .collect();
+    if limits.is_empty() {
+        return Ok(());
+    }
+    // Boxed: one future per connection carries the whole pipeline, and few requests wait here.
+    Box::pin(admission::admit(limits, facts, client, ledger)).await
 }
 
 /// A path with the query exactly as it came.

@@ -39,6 +39,10 @@ pub(crate) enum Refusal {
     NotAllowed,
     /// A rate is used up; the ledger tells when there is more.
     RateLimited,
+    /// A token budget is used up.
+    OutOfTokens,
+    /// The store of a limit is away, and the limit is to let nobody pass then.
+    LimitStoreAway,
     /// As many streams as allowed are open.
     TooManyStreams,
     /// The request body is declared, or turned out, too large.
@@ -66,13 +70,15 @@ impl Refusal {
             Self::NotAllowed | Self::Cors => StatusCode::FORBIDDEN,
             Self::Denied(why) => why.status(),
             Self::Login { .. } => StatusCode::FOUND,
-            Self::RateLimited | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::OutOfTokens | Self::TooManyStreams => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::Send(SendError::RequestBody(BodyFault::Stalled)) => StatusCode::REQUEST_TIMEOUT,
             Self::Send(SendError::RequestBody(BodyFault::Broken)) => StatusCode::BAD_REQUEST,
-            Self::Send(SendError::NoHealthyServer) | Self::Stopping => {
+            Self::Send(SendError::NoHealthyServer) | Self::Stopping | Self::LimitStoreAway => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Send(
@@ -104,6 +110,8 @@ impl Refusal {
             Self::Cors => "cors_refused",
             Self::NotAllowed => "address_not_allowed",
             Self::RateLimited => "rate_limited",
+            Self::OutOfTokens => "out_of_tokens",
+            Self::LimitStoreAway => "limit_store_away",
             Self::TooManyStreams => "too_many_streams",
             Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
                 "body_too_large"

@@ -1,57 +1,88 @@
-//! `[limit.NAME]`: whose counter, and either a rate or a number of concurrent streams.
+//! `[limit.NAME]`: whose counter, what it counts (requests, tokens or concurrent streams), and where.
 
 use std::num::NonZeroU32;
 
 use weir_limit::{Algorithm, KeySource, Quota};
 
 use crate::{
-    node::Node,
-    plan::{Limit, LimitKind},
+    node::{Names, Node},
+    plan::{Limit, LimitKind, OnStoreFailure},
     table::Table,
 };
 
-pub(super) fn limit(name: &str, node: &Node<'_>) -> Option<Limit> {
+const BY: &str = "\"user\", \"tenant\", \"client_ip\", \"route\" or \"header:NAME\"";
+
+/// What only limits of some kinds have.
+const RATE: [&str; 3] = ["algorithm", "burst", "delay"];
+const TOKENS: [&str; 2] = ["estimate", "cut"];
+const COUNTED: [&str; 3] = ["store", "on_store_failure", "dry_run"];
+
+pub(super) fn limit(name: &str, node: &Node<'_>, stores: &Names) -> Option<Limit> {
     let table = node.table("a [limit.NAME] table")?;
     let by = table
-        .need(
-            "by",
-            "whose counter it is: \"user\", \"tenant\", \"client_ip\" or \"header:NAME\"",
-        )
-        .and_then(|node| {
-            node.parse(
-                "\"user\", \"tenant\", \"client_ip\" or \"header:NAME\"",
-                KeySource::parse,
-            )
-        });
-    let rate = table.get("rate");
-    let streams = table.get("streams");
-    let kind = match (rate, streams) {
-        (Some(rate), None) => rated(&table, &rate),
-        (None, Some(streams)) => {
-            table.foreign(&["algorithm", "burst"], "a limit with `rate`");
-            positive(&streams).map(LimitKind::Streams)
-        }
-        (Some(_), Some(streams)) => {
-            streams.mistake("stands beside `rate`; one limit counts either, and a route can have several limits");
-            table.foreign(&["algorithm", "burst"], "a limit with `rate` alone");
+        .need("by", &format!("whose counter it is: {BY}"))
+        .and_then(|node| node.parse(BY, KeySource::parse));
+    let kinds = ["rate", "tokens", "streams"].map(|kind| (kind, table.get(kind)));
+    let mut given = kinds
+        .into_iter()
+        .filter_map(|(kind, node)| Some((kind, node?)));
+    let kind = match given.next() {
+        None => {
+            table.lacks(
+                "needs `rate` (such as \"100/60s\"), `tokens` (such as \"100000/1d\") or `streams` (a number)",
+            );
+            RATE.iter()
+                .chain(&TOKENS)
+                .for_each(|key| drop(table.get(key)));
             None
         }
-        (None, None) => {
-            table.lacks("needs `rate` (such as \"100/60s\") or `streams` (a number)");
-            table.get("algorithm");
-            table.get("burst");
-            None
+        Some((kind, node)) => {
+            for (_, second) in given {
+                second.mistake(format!("stands beside `{kind}`; one limit counts one thing, and a route can have several limits"));
+            }
+            match kind {
+                "rate" => rated(&table, &node),
+                "tokens" => budgeted(&table, &node),
+                _ => {
+                    table.foreign(&RATE, "a limit with `rate`");
+                    table.foreign(&TOKENS, "a limit with `tokens`");
+                    table.foreign(&COUNTED, "a limit with `rate` or `tokens`");
+                    positive(&node).map(LimitKind::Streams)
+                }
+            }
         }
     };
+    let store = table.get("store").and_then(|node| node.name(stores));
+    let on_store_failure = table.get("on_store_failure");
+    if let Some(node) = on_store_failure.as_ref().filter(|_| store.is_none()) {
+        node.warning("has no meaning without `store`");
+    }
+    let on_store_failure = on_store_failure
+        .and_then(|node| {
+            node.choice(&[
+                ("local", OnStoreFailure::Local),
+                ("deny", OnStoreFailure::Deny),
+                ("allow", OnStoreFailure::Allow),
+            ])
+        })
+        .unwrap_or_default();
+    let dry_run = table
+        .get("dry_run")
+        .and_then(|node| node.boolean())
+        .unwrap_or_default();
     table.finish();
     Some(Limit {
         name: name.to_owned(),
         by: by?,
         kind: kind?,
+        store,
+        on_store_failure,
+        dry_run,
     })
 }
 
 fn rated(table: &Table<'_>, rate: &Node<'_>) -> Option<LimitKind> {
+    table.foreign(&TOKENS, "a limit with `tokens`");
     let quota = rate.parse("an amount and a time such as \"100/60s\"", Quota::parse);
     let window = table
         .get("algorithm")
@@ -59,16 +90,44 @@ fn rated(table: &Table<'_>, rate: &Node<'_>) -> Option<LimitKind> {
         .unwrap_or_default();
     let algorithm = if window {
         table.foreign(
-            &["burst"],
+            &["burst", "delay"],
             "`algorithm = \"gcra\"`: a window lets its whole amount through at once",
         );
         Algorithm::Window
     } else {
         Algorithm::Gcra {
             burst: table.get("burst").and_then(|node| positive(&node)),
+            delay: table
+                .get("delay")
+                .and_then(|node| node.boolean())
+                .unwrap_or_default(),
         }
     };
     Some(LimitKind::Rate(quota?, algorithm))
+}
+
+fn budgeted(table: &Table<'_>, tokens: &Node<'_>) -> Option<LimitKind> {
+    table.foreign(&RATE, "a limit with `rate`");
+    let quota = tokens.parse("an amount and a time such as \"100000/1d\"", Quota::parse);
+    let estimate = table.get("estimate");
+    let number = estimate.as_ref().and_then(positive);
+    let cut = table
+        .get("cut")
+        .and_then(|node| node.boolean())
+        .unwrap_or_default();
+    let quota = quota?;
+    if let (Some(node), Some(number)) = (estimate, number)
+        && number > quota.amount()
+    {
+        node.mistake("is more than a whole period's tokens: nothing would ever be let through");
+    }
+    const USUAL: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+    let estimate = number.unwrap_or_else(|| USUAL.min(quota.amount()));
+    Some(LimitKind::Tokens {
+        quota,
+        estimate,
+        cut,
+    })
 }
 
 fn positive(node: &Node<'_>) -> Option<NonZeroU32> {

@@ -180,9 +180,17 @@ fn limits(
             }
             _ => {}
         }
-        let counts_streams = matches!(limit.kind, LimitKind::Streams(_));
-        if counts_streams && action.is_some_and(|action| !matches!(action, Action::Proxy { .. })) {
-            node.mistake("counts streams, but this route has no `to` that could bring one");
+        let counts = match limit.kind {
+            LimitKind::Rate(..) => None,
+            LimitKind::Tokens { .. } => Some("tokens"),
+            LimitKind::Streams(_) => Some("streams"),
+        };
+        if let Some(what) = counts
+            && action.is_some_and(|action| !matches!(action, Action::Proxy { .. }))
+        {
+            node.mistake(format!(
+                "counts {what}, but this route has no `to` that could bring one"
+            ));
         }
     }
     limits

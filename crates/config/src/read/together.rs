@@ -90,7 +90,7 @@ pub(super) fn logins(table: &Table, auth: &[auth::Read<'_>], routes: &[Read<'_>]
 }
 
 /// What nothing uses is probably a slip, but serves nobody wrongly.
-pub(super) fn unused(known: &Known<'_>, [upstreams, auth, limits, cors]: [&[Node<'_>]; 4]) {
+pub(super) fn unused(known: &Known<'_>, [upstreams, auth, limits, cors, stores]: [&[Node<'_>]; 5]) {
     let through_any = |index: usize| known.auth.iter().any(|read| read.members.contains(&index));
     let warn = |nodes: &[Node<'_>], used: &dyn Fn(usize) -> bool| {
         nodes
@@ -107,4 +107,8 @@ pub(super) fn unused(known: &Known<'_>, [upstreams, auth, limits, cors]: [&[Node
     });
     warn(limits, &|index| known.limits_used.borrow().contains(&index));
     warn(cors, &|index| known.cors_used.borrow().contains(&index));
+    let limits = || known.limits.iter().flatten();
+    warn(stores, &|index| {
+        limits().any(|limit| limit.store == Some(index))
+    });
 }

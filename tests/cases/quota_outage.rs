@@ -1,0 +1,123 @@
+//! The store dies and comes back under load: no request fails for it, nobody waits for it, and it is told once.
+
+use std::time::{Duration, Instant};
+
+use weir_testkit::{Redis, Weir, client::get};
+
+use crate::stage::{route, weir};
+
+fn config(redis: &Redis) -> String {
+    let limit = |name: &str, more: &str| {
+        format!(
+            "[limit.{name}]\nby = \"client_ip\"\nrate = \"1000000/1h\"\nstore = \"redis\"\n{more}\n\n"
+        ) + &route(
+            name,
+            &format!("/{name}"),
+            &format!("serve = \"health\"\nlimit = \"{name}\""),
+        )
+    };
+    format!("[store.redis]\nurl = \"{}\"\n\n", redis.url())
+        + &limit("local", "")
+        + &limit("deny", "on_store_failure = \"deny\"")
+        + &limit("allow", "on_store_failure = \"allow\"")
+}
+
+async fn state(weir: &Weir, up: f64, outages: f64) {
+    let store = [("store", "redis")];
+    weir.wait_metric("weir_store_up", &store, up).await;
+    let metrics = weir.metrics().await;
+    assert_eq!(metrics.value("weir_store_outages_total", &store), outages);
+    let said = |text| weir.stderr().matches(text).count();
+    assert_eq!(said("limits is away"), outages as usize);
+    assert_eq!(said("limits is back"), (outages - 1.0 + up) as usize);
+}
+
+async fn status(weir: &Weir, path: &str) -> u16 {
+    get(weir.address(), path, &[]).await.status()
+}
+
+#[tokio::test]
+async fn it_stops_midway_and_comes_back() {
+    let Some(mut redis) = Redis::start("it_stops_midway_and_comes_back").await else {
+        return;
+    };
+    let weir = weir().start(&config(&redis)).await;
+    let load = {
+        let address = weir.address();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let stopped = stopped.clone();
+                tokio::spawn(async move {
+                    let mut count = 0;
+                    while !*stopped.borrow() {
+                        let answer = get(address, "/local", &[]).await;
+                        assert_eq!(answer.status(), 200, "{}", answer.text());
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        (stop, tasks)
+    };
+    state(&weir, 1.0, 0.0).await;
+    redis.stop();
+    state(&weir, 0.0, 1.0).await;
+    assert_eq!(status(&weir, "/allow").await, 200);
+    let denied = get(weir.address(), "/deny", &[]).await;
+    assert_eq!(denied.status(), 503);
+    assert_eq!(denied.header("retry-after"), Some("1"));
+    redis.again().await;
+    state(&weir, 1.0, 1.0).await;
+    assert_eq!(status(&weir, "/deny").await, 200);
+    redis.stop();
+    state(&weir, 0.0, 2.0).await;
+    load.0.send_replace(true);
+    let mut answered = 0;
+    for task in load.1 {
+        answered += task.await.expect("no failed request");
+    }
+    eprintln!("{answered} requests, none failed");
+    let metrics = weir.metrics().await;
+    let local = [("limit", "local"), ("result", "local")];
+    assert!(metrics.value("weir_limit_decisions_total", &local) > 0.0);
+}
+
+#[tokio::test]
+async fn it_hangs_and_only_the_first_wait() {
+    let Some(redis) = Redis::start("it_hangs_and_only_the_first_wait").await else {
+        return;
+    };
+    let weir = weir().start(&config(&redis)).await;
+    assert_eq!(status(&weir, "/local").await, 200);
+    redis.signal("STOP");
+    let began = Instant::now();
+    assert_eq!(status(&weir, "/local").await, 200);
+    let first = began.elapsed();
+    state(&weir, 0.0, 1.0).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        let began = Instant::now();
+        assert_eq!(status(&weir, "/local").await, 200);
+        slowest = slowest.max(began.elapsed());
+    }
+    eprintln!("first {first:?}, slowest of the others {slowest:?}");
+    assert!(slowest < Duration::from_millis(90), "{slowest:?}");
+    redis.signal("CONT");
+    state(&weir, 1.0, 1.0).await;
+}
+
+#[tokio::test]
+async fn one_that_was_never_there_keeps_nobody_from_starting() {
+    let test = "one_that_was_never_there_keeps_nobody_from_starting";
+    let Some(mut redis) = Redis::start(test).await else {
+        return;
+    };
+    redis.stop();
+    let weir = weir().start(&config(&redis)).await;
+    state(&weir, 0.0, 1.0).await;
+    assert_eq!(status(&weir, "/local").await, 200);
+    redis.again().await;
+    state(&weir, 1.0, 1.0).await;
+}

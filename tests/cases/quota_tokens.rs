@@ -1,0 +1,155 @@
+//! Budgets of tokens: set aside before, debited as answers stream, settled by the provider's figure, carried as debts.
+
+use weir_testkit::{Client, End, Redis, Upstream, Weir, client::get, eventually};
+
+use crate::stage::{DONE, OPENAI, everything, pass, weir};
+
+/// An OpenAI stream's account of itself.
+const USAGE: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-x\",\"choices\":[],\
+     \"usage\":{\"prompt_tokens\":70,\"completion_tokens\":50,\"total_tokens\":120}}\n\n";
+
+fn limit(keys: &str) -> String {
+    format!("[limit.budget]\nby = \"route\"\n{keys}\n\n")
+}
+
+async fn stage(config: &str) -> (Weir, Upstream) {
+    let upstream = Upstream::start().await;
+    let config = config.to_owned() + &everything(upstream.address(), "limit = \"budget\"");
+    (weir().start(&config).await, upstream)
+}
+
+/// One whole stream that used 120 tokens; what the client was told is left.
+async fn run(weir: &Weir, upstream: &mut Upstream) -> Option<u32> {
+    let mut client = Client::connect(weir.address()).await;
+    client.request("GET", "/run", &[]).await;
+    let exchange = upstream.exchange().await;
+    exchange.stream().await;
+    let head = client.head().await;
+    assert_eq!(head.status(), 200);
+    let told = remaining(head.header("ratelimit"));
+    for event in [OPENAI, USAGE, DONE] {
+        pass(&exchange, &mut client, event).await;
+    }
+    exchange.end().await;
+    assert_eq!(client.rest().await.1, End::Clean);
+    told
+}
+
+/// `"budget";r=80;t=9`
+fn remaining(state: Option<&str>) -> Option<u32> {
+    let rest = state?.split_once(";r=")?.1;
+    rest.split(';').next()?.parse().ok()
+}
+
+/// Asks, with a failing answer that costs nothing, until so much is left; the estimate is 10.
+async fn left(weir: &Weir, upstream: &mut Upstream, expected: u32) {
+    eventually(&format!("{expected} tokens to be left"), async || {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/look", &[]).await;
+        let exchange = upstream.exchange().await;
+        exchange.answer("404 Not Found", &[], "none").await;
+        exchange.done();
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), 404);
+        let left = remaining(answer.header("ratelimit"))? + 10;
+        (left == expected).then_some(())
+    })
+    .await;
+}
+
+async fn settles_and_carries(store: &str, more: &str) {
+    let config =
+        store.to_owned() + &limit(&format!("tokens = \"300/366d\"\nestimate = 10\n{more}"));
+    let (weir, mut upstream) = stage(&config).await;
+    assert_eq!(run(&weir, &mut upstream).await, Some(290));
+    left(&weir, &mut upstream, 180).await;
+    assert_eq!(run(&weir, &mut upstream).await, Some(170));
+    left(&weir, &mut upstream, 60).await;
+    assert_eq!(run(&weir, &mut upstream).await, Some(50));
+    // Overdrawn by 60: nothing passes until the period's end.
+    let refused = eventually("the debt to be known", async || {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/run", &[]).await;
+        tokio::select! {
+            answer = client.answer() => Some(answer),
+            exchange = upstream.exchange() => {
+                exchange.answer("404 Not Found", &[], "none").await;
+                exchange.done();
+                None
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.status(), 429);
+    let policy = refused.header("ratelimit-policy").unwrap_or_default();
+    assert!(policy.contains("q=300;qu=\"tokens\""), "{policy}");
+    let labels = [("route", "all"), ("reason", "out_of_tokens")];
+    weir.wait_metric("weir_refusals_total", &labels, 1.0).await;
+}
+
+#[tokio::test]
+async fn a_budget_in_memory() {
+    settles_and_carries("", "").await;
+}
+
+#[tokio::test]
+async fn a_budget_in_redis() {
+    let Some(redis) = Redis::start("a_budget_in_redis").await else {
+        return;
+    };
+    let store = format!("[store.redis]\nurl = \"{}\"\n\n", redis.url());
+    settles_and_carries(&store, "store = \"redis\"").await;
+}
+
+/// The stream of one that never ends by itself: how many events came before it was cut, and what was said then.
+async fn cut(store: &str, more: &str) -> (usize, String) {
+    let config = store.to_owned()
+        + &limit(&format!(
+            "tokens = \"100/366d\"\nestimate = 10\ncut = true\n{more}"
+        ));
+    let (weir, mut upstream) = stage(&config).await;
+    let mut client = Client::connect(weir.address()).await;
+    client.request("GET", "/run", &[]).await;
+    let exchange = upstream.exchange().await;
+    exchange.stream().await;
+    assert_eq!(client.head().await.status(), 200);
+    let mut events = 0;
+    let last = loop {
+        exchange.chunk(OPENAI).await;
+        let event = client.event().await;
+        if event != OPENAI {
+            break event;
+        }
+        events += 1;
+        assert!(events < 2000, "never cut");
+    };
+    assert_ne!(client.rest().await.1, End::Clean);
+    exchange.gone().await;
+    let line = weir.logged("/run").await;
+    assert_eq!(line["outcome"], "out_of_tokens");
+    assert_eq!(get(weir.address(), "/run", &[]).await.status(), 429);
+    (events, last)
+}
+
+#[tokio::test]
+async fn a_stream_that_overdraws_is_cut_with_its_own_dialects_error() {
+    let (events, last) = cut("", "").await;
+    assert_eq!(events, 101, "the first one too many is the last");
+    assert!(
+        last.starts_with("data: {\"error\":") && last.contains("out_of_tokens"),
+        "{last}"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_overdraws_in_redis_is_cut_a_little_later() {
+    let test = "a_stream_that_overdraws_in_redis_is_cut_a_little_later";
+    let Some(redis) = Redis::start(test).await else {
+        return;
+    };
+    let store = format!("[store.redis]\nurl = \"{}\"\n\n", redis.url());
+    let (events, last) = cut(&store, "store = \"redis\"").await;
+    assert!((74..2000).contains(&events), "{events}");
+    assert!(last.contains("out_of_tokens"), "{last}");
+    eprintln!("cut after {events} events");
+}
