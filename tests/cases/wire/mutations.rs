@@ -131,7 +131,7 @@ fn read_chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut body = Vec::new();
     loop {
         let end = bytes.windows(2).position(|two| two == b"\r\n")?;
-        let line = std::str::from_utf8(&bytes[..end]).ok()?;
+        let line = String::from_utf8_lossy(&bytes[..end]);
         let size = usize::from_str_radix(line.split(';').next()?, 16).ok()?;
         bytes = &bytes[end + 2..];
         if size == 0 {
