@@ -34,6 +34,7 @@ mod cases {
     mod secure_upstreams;
     mod streams;
     mod tls;
+    mod uploads;
     mod websocket;
     mod wire;
 }

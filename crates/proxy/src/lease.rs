@@ -111,6 +111,11 @@ impl Lease {
         self.upload = Some(Arc::clone(upload));
     }
 
+    /// Whether that body broke on the client's side.
+    pub(crate) fn request_broke(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.broke())
+    }
+
     /// The exchange ended cleanly: the connection may carry another, unless the server said more than it was asked, or had its say before it
     /// was sent the whole request.
     pub(crate) fn release(mut self) {

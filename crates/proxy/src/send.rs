@@ -232,10 +232,14 @@ async fn lease(
     Err(error)
 }
 
+/// How long a kept connection has to become ready.
+const READY: Duration = Duration::from_millis(50);
+
 async fn kept(server: u64) -> Option<Connection> {
     while let Some(mut connection) = pool::take(server) {
-        // Just returned, its task may not have run yet: this waits one turn, or says that the connection is gone.
-        if connection.send.ready().await.is_ok() {
+        // Just returned, its task may not have run yet: this waits one turn, or says that the connection is gone. One that still is not
+        // ready after so long is not worth more waiting than a new one costs.
+        if let Ok(Ok(())) = timeout(READY, connection.send.ready()).await {
             return Some(connection);
         }
     }
@@ -269,7 +273,12 @@ async fn exchange(
                 });
             }
             () = sleep_until(deadline) => {
-                let progressed = upload.last() + patience;
+                // A client that is late with its own body has a clock of its own.
+                let progressed = if upload.owed() {
+                    Instant::now() + patience
+                } else {
+                    upload.last() + patience
+                };
                 if progressed <= deadline {
                     return Err(Failed::Late);
                 }

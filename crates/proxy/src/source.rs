@@ -18,7 +18,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{error::BodyError, lease::Lease};
+use crate::{error::BodyError, lease::Lease, summary::Outcome};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct Upload {
     last_ms: AtomicU64,
     bytes: AtomicU64,
     done: AtomicBool,
+    owed: AtomicBool,
+    broke: AtomicBool,
 }
 
 impl Upload {
@@ -63,6 +65,8 @@ impl Upload {
             last_ms: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             done: AtomicBool::new(false),
+            owed: AtomicBool::new(false),
+            broke: AtomicBool::new(false),
         })
     }
 
@@ -76,8 +80,18 @@ impl Upload {
         self.bytes.load(Relaxed)
     }
 
+    /// Whether the client was asked for more and has not sent it: nobody else can be late then.
+    pub(crate) fn owed(&self) -> bool {
+        self.owed.load(Relaxed)
+    }
+
+    /// Whether the client broke off, stalled or sent too much.
+    pub(crate) fn broke(&self) -> bool {
+        self.broke.load(Relaxed)
+    }
+
     /// Whether all of the body was taken.
-    pub(crate) fn done(&self) -> bool {
+    pub fn done(&self) -> bool {
         self.done.load(Relaxed)
     }
 
@@ -105,6 +119,18 @@ impl Request {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_incoming(cx);
+        self.upload.owed.store(polled.is_pending(), Relaxed);
+        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.upload.broke.store(true, Relaxed);
+        }
+        polled
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;
@@ -153,6 +179,14 @@ impl Source {
             Self::Encoded(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Encoded),
             Self::Upstream(body, _) => Pin::new(body).poll_frame(cx).map_err(BodyError::Upstream),
             Self::Request(request) => request.poll(cx),
+        }
+    }
+
+    /// Whose fault it is that an answer broke. hyper gives up an answer whose request breaks, and calls both the same.
+    pub(crate) fn blame(&self) -> Outcome {
+        match self {
+            Self::Upstream(_, lease) if lease.request_broke() => Outcome::RequestFailed,
+            _ => Outcome::UpstreamFailed,
         }
     }
 

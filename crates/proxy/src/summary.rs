@@ -15,6 +15,8 @@ pub enum Outcome {
     UpstreamFailed,
     /// The client took nothing for `client.write_stall`.
     Stalled,
+    /// The client's own body broke, stalled or grew too large when the answer had already begun.
+    RequestFailed,
     /// Nothing came from the upstream for `timeout.idle`.
     Idle,
     /// No event came within `timeout.first_event`.
@@ -35,6 +37,7 @@ impl Outcome {
             Self::ClientGone => "client_gone",
             Self::UpstreamFailed => "upstream_failed",
             Self::Stalled => "stalled",
+            Self::RequestFailed => "request_failed",
             Self::Idle => "idle",
             Self::FirstEvent => "first_event",
             Self::Total => "total",
@@ -48,6 +51,7 @@ impl Outcome {
         match self {
             Self::Complete | Self::ClientGone | Self::Stalled => "the stream has ended",
             Self::UpstreamFailed => "the upstream ended the stream before it was complete",
+            Self::RequestFailed => "the request broke off before it was complete",
             Self::Idle => "the upstream sent nothing for too long",
             Self::FirstEvent => "the upstream sent no event in time",
             Self::Total => "the stream took longer than allowed",

@@ -260,7 +260,8 @@ impl Body {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "body broke");
-                Poll::Ready(Self::fail(source, watch, Outcome::UpstreamFailed))
+                let outcome = source.blame();
+                Poll::Ready(Self::fail(source, watch, outcome))
             }
             Poll::Ready(None) => {
                 if watch.kind.is_some_and(|kind| kind.close_delimited)

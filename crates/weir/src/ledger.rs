@@ -288,8 +288,11 @@ impl Observer for Facts {
 
 impl Facts {
     fn close(&mut self, summary: &Summary) {
-        if self.busy.take().is_none() {
+        let Some(mut busy) = self.busy.take() else {
             return;
+        };
+        if self.upload.as_ref().is_some_and(|upload| !upload.done()) {
+            busy.leaves_a_body_unread();
         }
         let outcome = summary.outcome.as_str();
         let duration = self.started.elapsed();

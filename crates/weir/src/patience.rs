@@ -89,6 +89,13 @@ impl Patience {
 
     /// The socket was offered bytes, and took some or none.
     pub(crate) fn wrote(&self, took: bool) {
+        // A slow reader of an answer that was handed over whole is not silent.
+        if took && !self.is_busy() {
+            let mut phase = lock(&self.phase);
+            if let Phase::Silent(since) = &mut *phase {
+                *since = Instant::now();
+            }
+        }
         if self.is_stalled.load(Relaxed) == took {
             self.is_stalled.store(!took, Relaxed);
             *lock(&self.stalled) = (!took).then(Instant::now);
@@ -100,7 +107,10 @@ impl Patience {
         self.begun.store(true, Relaxed);
         self.busy.fetch_add(1, Relaxed);
         self.set(Phase::Busy);
-        Busy(Arc::clone(self))
+        Busy {
+            patience: Arc::clone(self),
+            unread: false,
+        }
     }
 
     /// Resolves when one of the clocks has run out.
@@ -143,15 +153,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// While it lives, an exchange runs on the connection.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Patience>);
+pub(crate) struct Busy {
+    patience: Arc<Patience>,
+    unread: bool,
+}
+
+impl Busy {
+    /// The answer came before the whole request: bytes that follow are the rest of its body and begin no head.
+    pub(crate) fn leaves_a_body_unread(&mut self) {
+        self.unread = true;
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, Relaxed) > 1 {
+        if self.patience.busy.fetch_sub(1, Relaxed) > 1 {
             return;
         }
-        self.0.begun.store(false, Relaxed);
-        self.0.set(Phase::Silent(Instant::now()));
+        self.patience.begun.store(self.unread, Relaxed);
+        self.patience.set(Phase::Silent(Instant::now()));
     }
 }
 
