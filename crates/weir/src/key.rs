@@ -11,7 +11,7 @@ use crate::run::say;
 /// `weir key …`
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// A new key: the first line is for its holder, the second for `keys` of an [auth] table with type = "api-key"
+    /// A new key: the first line is for its holder, the second for `keys` of an `[auth]` table with type = "api-key"
     New {
         /// Names the key in the file and in logs: a-z, 0-9 and "-"
         id: String,

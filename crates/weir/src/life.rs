@@ -241,7 +241,9 @@ impl Running {
             .into_iter()
             .partition(|have| wanted.contains(&have.asked));
         self.listening = keep;
-        close.into_iter().for_each(Listening::close);
+        close
+            .into_iter()
+            .for_each(|listening| drop(listening.close()));
         self.watch_health(&gateway);
         self.keeper.keep(&gateway, &self.shared);
         notes.insert(
@@ -290,13 +292,14 @@ impl Running {
         tracing::info!(connections = stage.receiver_count(), "draining");
         stage.send_replace(Stage::Leaving);
         tokio::time::sleep(gateway.plan.drain.delay).await;
-        self.listening.drain(..).for_each(Listening::close);
+        let closing: Vec<_> = self.listening.drain(..).map(Listening::close).collect();
         stage.send_replace(Stage::Draining);
         // Closed means: the last connection has let go of its receiver.
-        if timeout(gateway.plan.drain.deadline, stage.closed())
-            .await
-            .is_err()
-        {
+        let ended = async {
+            futures_util::future::join_all(closing).await;
+            stage.closed().await;
+        };
+        if timeout(gateway.plan.drain.deadline, ended).await.is_err() {
             tracing::warn!(
                 connections = stage.receiver_count(),
                 "drain deadline passed, ending what still runs"

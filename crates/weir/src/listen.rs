@@ -4,6 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
+    time::Duration,
 };
 
 use socket2::{Domain, Socket, Type};
@@ -52,6 +53,9 @@ impl Id {
             .collect()
     }
 }
+
+/// How long a socket that closes still takes connections whose handshake had begun.
+const LATE: Duration = Duration::from_millis(250);
 
 /// An address in service: dropping it closes its sockets on every worker.
 #[derive(Debug)]
@@ -143,9 +147,11 @@ fn listening(socket: Socket) -> io::Result<StdListener> {
 }
 
 impl Listening {
-    /// Stops accepting on it: every worker empties its queue first, because closing a socket resets what waits there.
-    pub(crate) fn close(self) {
-        drop(self.open);
+    /// Stops accepting on it. Every worker empties its queue first, because closing a socket resets what waits there; the future
+    /// resolves when all have done so.
+    pub(crate) fn close(self) -> impl Future<Output = ()> {
+        self.open.send_replace(());
+        async move { self.open.closed().await }
     }
 }
 
@@ -171,10 +177,36 @@ pub(crate) async fn accept(share: Share, shared: Arc<Shared>) {
             Err(error) => breathe(&shared, &error).await,
         }
     }
-    while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-        tokio::spawn(client::serve(stream, peer, id, Arc::clone(&shared)));
+    refuse_more(&listener);
+    // Nothing new can come, but handshakes that had begun end within a round trip or two.
+    let end = tokio::time::Instant::now() + LATE;
+    while let Ok(accepted) = tokio::time::timeout_at(end, listener.accept()).await {
+        if let Ok((stream, peer)) = accepted {
+            tokio::spawn(client::serve(stream, peer, id, Arc::clone(&shared)));
+        }
     }
 }
+
+/// Drops whatever knocks from now on, and still takes whoever is in the door. Who knocked in vain knocks again a second later, and
+/// finds the door closed or another weir behind it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn refuse_more(listener: &TcpListener) {
+    use socket2::SockFilter;
+    // Classic BPF on the TCP header: the byte of the flags; a SYN in it, and no byte of the packet passes.
+    let no_syn = [
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x45, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&no_syn) {
+        tracing::debug!(%error, "a closing socket may reset whoever connects now");
+    }
+}
+
+/// Elsewhere whoever connects in this moment is reset.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn refuse_more(_: &TcpListener) {}
 
 /// A failed accept is the peer's (gone again already) or a lack of descriptors. Trying again at once would spin in the second case.
 async fn breathe(shared: &Shared, error: &io::Error) {
@@ -184,6 +216,6 @@ async fn breathe(shared: &Shared, error: &io::Error) {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     ) {
         tracing::warn!(%error, "accept failed");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
