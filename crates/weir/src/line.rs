@@ -117,6 +117,9 @@ impl AsyncWrite for Line {
         self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf));
         self.patience.wrote(wrote.is_ready());
+        if wrote.is_ready() {
+            self.patience.advanced();
+        }
         wrote
     }
 
@@ -128,6 +131,9 @@ impl AsyncWrite for Line {
         self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs));
         self.patience.wrote(wrote.is_ready());
+        if wrote.is_ready() {
+            self.patience.advanced();
+        }
         wrote
     }
 

@@ -87,15 +87,18 @@ impl Patience {
         }
     }
 
+    /// Bytes went to the client. A slow reader of an answer that was handed over whole is not silent.
+    pub(crate) fn advanced(&self) {
+        if self.is_busy() {
+            return;
+        }
+        if let Phase::Silent(since) = &mut *lock(&self.phase) {
+            *since = Instant::now();
+        }
+    }
+
     /// The socket was offered bytes, and took some or none.
     pub(crate) fn wrote(&self, took: bool) {
-        // A slow reader of an answer that was handed over whole is not silent.
-        if took && !self.is_busy() {
-            let mut phase = lock(&self.phase);
-            if let Phase::Silent(since) = &mut *phase {
-                *since = Instant::now();
-            }
-        }
         if self.is_stalled.load(Relaxed) == took {
             self.is_stalled.store(!took, Relaxed);
             *lock(&self.stalled) = (!took).then(Instant::now);
