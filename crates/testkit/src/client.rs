@@ -353,7 +353,7 @@ impl Client {
     }
 }
 
-async fn dial(peer: SocketAddr) -> Option<TcpStream> {
+pub(crate) async fn dial(peer: SocketAddr) -> Option<TcpStream> {
     let stream = within("a connection", TcpStream::connect(peer))
         .await
         .ok()?;

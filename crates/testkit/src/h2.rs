@@ -3,20 +3,19 @@
 
 use std::{collections::VecDeque, io, net::SocketAddr};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::clock::within;
+use crate::{client::dial, clock::within, tls::Tls, transport::Transport};
 
 /// The kinds of frames (RFC 9113 section 6).
 pub mod kind {
     #![allow(missing_docs)]
     pub const DATA: u8 = 0;
     pub const HEADERS: u8 = 1;
+    pub const PRIORITY: u8 = 2;
     pub const RST_STREAM: u8 = 3;
     pub const SETTINGS: u8 = 4;
+    pub const PUSH_PROMISE: u8 = 5;
     pub const PING: u8 = 6;
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
@@ -27,20 +26,29 @@ pub mod kind {
 pub const END_STREAM: u8 = 1;
 /// Flag of HEADERS and CONTINUATION.
 pub const END_HEADERS: u8 = 4;
+/// Flag of DATA and HEADERS: the payload begins with a length, and padding of that length ends it.
+pub const PADDED: u8 = 8;
+/// Flag of HEADERS: five bytes of priority come first.
+pub const PRIORITIZED: u8 = 0x20;
 /// Flag of SETTINGS and PING.
-const ACK: u8 = 1;
+pub const ACK: u8 = 1;
 
 /// Error codes (RFC 9113 section 7).
 pub mod code {
     #![allow(missing_docs)]
     pub const PROTOCOL_ERROR: u32 = 1;
     pub const INTERNAL_ERROR: u32 = 2;
+    pub const FLOW_CONTROL_ERROR: u32 = 3;
+    pub const STREAM_CLOSED: u32 = 5;
+    pub const FRAME_SIZE_ERROR: u32 = 6;
     pub const REFUSED_STREAM: u32 = 7;
     pub const CANCEL: u32 = 8;
+    pub const COMPRESSION_ERROR: u32 = 9;
     pub const ENHANCE_YOUR_CALM: u32 = 11;
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a client says first (RFC 9113 section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +145,7 @@ pub enum Ended {
 /// One connection.
 #[derive(Debug)]
 pub struct H2 {
-    stream: TcpStream,
+    stream: Transport,
     buffer: Vec<u8>,
     /// Came while another stream's frame was waited for.
     aside: VecDeque<Frame>,
@@ -155,27 +163,58 @@ impl H2 {
     /// # Panics
     /// When nobody listens there.
     pub async fn connect_with(peer: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let stream = within("a connection", TcpStream::connect(peer))
-            .await
-            .expect("a listener");
-        stream.set_nodelay(true).expect("a live socket");
-        let mut client = Self {
+        let mut client = Self::silent(peer).await;
+        client.hello(settings).await;
+        client
+    }
+
+    /// Connects by TLS, where the peer must choose HTTP/2 by ALPN.
+    ///
+    /// # Panics
+    /// When it does not, or nobody listens there.
+    pub async fn secured(peer: SocketAddr, tls: &Tls) -> Self {
+        let mut client = Self::silent_secured(peer, tls).await;
+        client.hello(&[]).await;
+        client
+    }
+
+    /// Connects and says nothing.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub async fn silent(peer: SocketAddr) -> Self {
+        let stream = dial(peer).await.expect("a listener");
+        Self::over(Transport::Clear(stream))
+    }
+
+    /// Connects by TLS, where the peer must choose HTTP/2 by ALPN, and says nothing.
+    ///
+    /// # Panics
+    /// When it does not, or nobody listens there.
+    pub async fn silent_secured(peer: SocketAddr, tls: &Tls) -> Self {
+        let stream = dial(peer).await.expect("a listener");
+        let tls = tls.clone().offering(&["h2", "http/1.1"]);
+        let connector = tokio_rustls::TlsConnector::from(tls.config());
+        let stream = within("a handshake", connector.connect(tls.name(), stream)).await;
+        let stream = stream.expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        Self::over(Transport::Tls(Box::new(stream)))
+    }
+
+    fn over(stream: Transport) -> Self {
+        Self {
             stream,
             buffer: Vec::new(),
             aside: VecDeque::new(),
             taken: Vec::new(),
-        };
+        }
+    }
+
+    async fn hello(&mut self, settings: &[(u16, u32)]) {
         // Without a dynamic table, so that a status can be read without one.
-        let settings: Vec<u8> = [(1, 0)]
-            .iter()
-            .chain(settings)
-            .flat_map(|(name, value): &(u16, u32)| {
-                [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()
-            })
-            .collect();
-        let hello = [PREFACE, &frame(kind::SETTINGS, 0, 0, &settings)].concat();
-        client.send(&hello).await.expect("a peer that reads");
-        client
+        let settings = [&[(1, 0)], settings].concat();
+        let hello = [PREFACE, &frame(kind::SETTINGS, 0, 0, &pairs(&settings))].concat();
+        self.send(&hello).await.expect("a peer that reads");
     }
 
     /// Sends bytes as they are.
@@ -183,7 +222,11 @@ impl H2 {
     /// # Errors
     /// What the socket says.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        within("the peer to read", self.stream.write_all(bytes)).await
+        within("the peer to read", async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        })
+        .await
     }
 
     /// Sends one frame; a peer that has closed is no error, the test reads how it ended.
@@ -205,7 +248,7 @@ impl H2 {
         headers: &[(&str, &str)],
         end: bool,
     ) {
-        let block = request(method, path, headers);
+        let block = request_by(self.scheme(), method, path, headers);
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
         self.frame(kind::HEADERS, flags, stream, &block).await;
     }
@@ -220,7 +263,7 @@ impl H2 {
     ) {
         let block = [
             field(":protocol", protocol),
-            request("CONNECT", path, headers),
+            request_by(self.scheme(), "CONNECT", path, headers),
         ]
         .concat();
         self.frame(kind::HEADERS, END_HEADERS, stream, &block).await;
@@ -349,16 +392,23 @@ impl H2 {
         &mut self.taken[at].1
     }
 
+    /// The next frame from the socket, whatever it is; nothing is answered.
+    pub async fn frame_as_it_comes(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.take() {
+                return Some(frame);
+            }
+            if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
     /// The next frame from the socket; settings and pings are answered and passed over.
     async fn read(&mut self) -> Option<Frame> {
         within("a frame", async {
             loop {
-                let Some(frame) = self.take() else {
-                    if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
-                        return None;
-                    }
-                    continue;
-                };
+                let frame = self.frame_as_it_comes().await?;
                 if !matches!(frame.kind, kind::SETTINGS | kind::PING) {
                     return Some(frame);
                 }
@@ -373,6 +423,13 @@ impl H2 {
             }
         })
         .await
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.stream {
+            Transport::Clear(_) => "http",
+            Transport::Tls(_) => "https",
+        }
     }
 
     fn take(&mut self) -> Option<Frame> {
@@ -401,12 +458,25 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&size[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// The payload of SETTINGS.
+#[must_use]
+pub fn pairs(settings: &[(u16, u32)]) -> Vec<u8> {
+    settings
+        .iter()
+        .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect()
+}
+
 /// The header block of a request to `a.test`, without tables and codes.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    request_by("http", method, path, headers)
+}
+
+fn request_by(scheme: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let pseudo = [
         (":method", method),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":authority", "a.test"),
         (":path", path),
     ];
