@@ -58,8 +58,8 @@ impl fmt::Display for Authority {
 
 /// The authority a request is for. That of an absolute target wins over Host (RFC 9112 3.2.2), which must be valid all the same.
 ///
-/// HTTP/1.1 needs exactly one Host. HTTP/1.0 and older may leave it out, and HTTP/2 and later name the authority in the target; where
-/// these have neither, there is no authority.
+/// HTTP/1.1 needs exactly one Host. HTTP/2 and later may name the authority in the target, in Host, or in both alike. HTTP/1.0 and older may
+/// leave it out; then there is no authority.
 ///
 /// # Errors
 /// No Host, two Hosts (even equal ones), one that is no `host[:port]`, and with HTTP/2 one that contradicts the target (RFC 9113 8.3.1).
@@ -77,7 +77,10 @@ pub fn authority(
         return Err(AuthorityError::Missing);
     }
     let Some(target) = uri.authority() else {
-        return Ok(named);
+        return match named {
+            None if version > Version::HTTP_11 => Err(AuthorityError::Missing),
+            named => Ok(named),
+        };
     };
     let target = Authority::parse(target.as_str())?;
     if version > Version::HTTP_11 && named.is_some_and(|named| named != target) {
@@ -89,8 +92,8 @@ pub fn authority(
 /// Why a request has no usable authority. The answer is 400 for all of them, and the connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// HTTP/1.1 without Host.
-    #[error("no Host header")]
+    /// HTTP/1.1 without Host, HTTP/2 without any authority.
+    #[error("no host is named")]
     Missing,
     /// More than one Host line.
     #[error("more than one Host header")]
@@ -259,6 +262,7 @@ mod tests {
                 Err(AuthorityError::Contradiction),
             ),
             (two, "/", &["a.test"], yes("a.test")),
+            (two, "/", &[], Err(AuthorityError::Missing)),
         ] {
             assert_eq!(
                 ask(version, target, hosts),

@@ -10,10 +10,11 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Request, Version, header};
 use hyper::{rt::Executor, server::conn::http2::Builder};
 use tokio::time::{Sleep, sleep_until};
 use weir_proxy::stall::Stall;
+use weir_wire::Fault;
 
 use crate::tasks::Tasks;
 
@@ -42,6 +43,20 @@ pub(crate) fn builder(streams: Streams) -> Builder<Streams> {
         .max_frame_size(16 * 1024)
         .enable_connect_protocol();
     builder
+}
+
+/// What the HTTP/1 gate refuses by its bytes and the library lets pass in HTTP/2: one rule for both, since one upstream sees both.
+pub(crate) fn fault<B>(request: &Request<B>) -> Option<Fault> {
+    if request.version() != Version::HTTP_2 {
+        return None;
+    }
+    let headers = request.headers();
+    if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+        return Some(Fault::LengthTwice);
+    }
+    let continues = |line: &HeaderValue| line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let met = headers.get_all(header::EXPECT).iter().all(continues);
+    (!met).then_some(Fault::Expectation)
 }
 
 /// RFC 9113 section 8.2.3: cookies may come in crumbs, which are one line everywhere else.

@@ -20,7 +20,7 @@ use crate::{
     files,
     forward::{Forward, Passed},
     gateway::Gateway,
-    keys,
+    http2, keys,
     ledger::Ledger,
     pages, redirect,
     refusal::Refusal,
@@ -34,6 +34,7 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, Infallible> {
     let gateway = client.gateway();
     let malformed = client.verdicts.refused(&mut request);
+    let malformed = malformed.or_else(|| http2::fault(&request));
     let asks_to_switch =
         request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
     let sender = client.sender(&gateway, request.headers());
