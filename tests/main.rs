@@ -21,6 +21,8 @@ mod cases {
     mod http2_upstream;
     mod identity_access;
     mod identity_keys;
+    mod identity_places;
+    mod identity_smuggling;
     mod leaving;
     mod life;
     mod many;

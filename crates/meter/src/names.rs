@@ -65,6 +65,9 @@ table! {
     REFUSALS Counter, "weir_refusals_total" ["route" "reason"]
         "Requests that weir answered itself instead of forwarding them, by why."
 
+    FORGED Counter, "weir_forged_identities_total" ["route"]
+        "Forwarded requests that claimed a caller in a header which only weir may write; the header was taken away."
+
     LLM_REQUESTS Counter, "llm_requests_total" ["route" "provider" "model" "outcome"]
         "Model answers carried, by how they ended."
     LLM_TOKENS Counter, "llm_tokens_used_total" ["route" "provider" "model" "type"]

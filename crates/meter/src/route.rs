@@ -24,6 +24,7 @@ pub struct RouteSeries {
     methods: [MethodSeries; METHODS.len()],
     exchanges: Words,
     refusals: Words,
+    forged: IntCounter,
     /// Most routes never carry a stream; theirs stay out of the page.
     streams: OnceLock<StreamSeries>,
 }
@@ -67,6 +68,7 @@ impl RouteSeries {
             methods: Default::default(),
             exchanges: Words::new(&families.exchanges, &[name]),
             refusals: Words::new(&families.refusals, &[name]),
+            forged: families.forged.with_label_values(&[name]),
             streams: OnceLock::new(),
         }
     }
@@ -114,6 +116,11 @@ impl RouteSeries {
     /// weir answered by itself; `reason` is a word of weir's own.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.inc(reason);
+    }
+
+    /// A request claimed a caller of its own.
+    pub fn forged(&self) {
+        self.forged.inc();
     }
 
     /// A stream has begun; it is open until the guard is dropped.

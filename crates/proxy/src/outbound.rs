@@ -75,9 +75,9 @@ impl Outbound<'_> {
         name == header::HOST
             || name == header::EXPECT
             || name == header::CONTENT_LENGTH
+            || (self.reserved)(name.as_str())
             || name.as_str().contains('_')
             || ABOUT_THE_CLIENT.contains(name)
-            || (self.reserved)(name.as_str())
     }
 }
 

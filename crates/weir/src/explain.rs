@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode, time::SystemTime};
 
 use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
+use weir_auth::{Presented, upgrade::upgrades};
 use weir_config::plan::{Action, LimitKind, Plan, Route};
 
 use crate::{
@@ -88,7 +89,13 @@ fn follow(plan: &Plan, head: &Parts, steps: &mut Vec<String>) -> Result<(), Refu
         steps.push("cors       answers the preflight".to_owned());
         return Ok(());
     }
-    let caller = pipeline::identify(plan, &asked, head, None, SystemTime::now())?;
+    let presented = Presented {
+        headers: &head.headers,
+        upgrade: upgrades(&head.method, &head.headers)
+            .then(|| head.uri.query().unwrap_or_default()),
+        certificate: None,
+    };
+    let caller = pipeline::identify(plan, &asked, head, &presented, SystemTime::now())?;
     if let Some(user) = &caller.user {
         steps.push(format!("user       {user}"));
     }

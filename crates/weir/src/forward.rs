@@ -1,7 +1,7 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{cell::Cell, sync::Arc, time::SystemTime};
 
 use http::{HeaderValue, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
@@ -122,6 +122,12 @@ impl Forward<'_> {
             )
         });
         identity.extend(signed.clone().map(|token| (identity::IDENTITY, token)));
+        let forged = Cell::new(false);
+        let reserved = |name: &str| {
+            let reserved = identity::is_reserved(name, &[] as &[&str]);
+            forged.set(forged.get() | reserved);
+            reserved
+        };
         let outbound = Outbound {
             headers: &head.headers,
             host: match &self.upstream.settings().host {
@@ -133,9 +139,12 @@ impl Forward<'_> {
             via: gateway.plan.via.then_some(head.version),
             identity: &identity,
             traceparent: ledger.traceparent(),
-            reserved: &|name| identity::is_reserved(name, &[] as &[&str]),
+            reserved: &reserved,
         };
         let mut headers = outbound.headers();
+        if forged.get() {
+            ledger.forged();
+        }
         self.credentials(gateway, &mut headers, signed.as_ref());
         if self.upgrade.is_some() {
             Handshake::write(&mut headers);
@@ -185,7 +194,7 @@ impl Forward<'_> {
         let auth = gateway.plan.routes[self.asked.route].auth;
         let reads_query = auth.is_some_and(|index| gateway.plan.auth[index].reads_query);
         let target = match head.uri.query() {
-            Some(query) if reads_query && upgrade::upgrades(&head.method, &head.headers) => {
+            Some(query) if reads_query && self.upgrade.is_some() => {
                 match upgrade::without_token(query) {
                     Some(rest) => format!("{path}?{rest}"),
                     None => path.into_owned(),

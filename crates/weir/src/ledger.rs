@@ -200,6 +200,11 @@ impl Ledger {
         });
     }
 
+    /// The request claimed a caller in a header of weir's own.
+    pub(crate) fn forged(&self) {
+        self.facts.series.forged();
+    }
+
     /// What finds this exchange in every log: the trace's id.
     pub(crate) fn request_id(&self) -> String {
         self.facts.trace.trace_id_hex()

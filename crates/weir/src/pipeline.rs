@@ -8,7 +8,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemT
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use weir_auth::{Caller, Denied, PeerCertificate, Presented, Via, upgrade::upgrades};
+use weir_auth::{Caller, Denied, Presented, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
 use weir_proxy::{Body, compress::Wish, forwarded::Sender, send::Answer};
@@ -143,7 +143,12 @@ async fn exchange(
         .as_ref()
         .and_then(|secured| secured.certificate.as_ref());
     let caller = keys::with_newer(gateway, asked.route, || {
-        identify(&gateway.plan, &asked, &head, certificate, SystemTime::now())
+        let presented = Presented {
+            headers: &head.headers,
+            upgrade: upgrade.map(|_| head.uri.query().unwrap_or_default()),
+            certificate,
+        };
+        identify(&gateway.plan, &asked, &head, &presented, SystemTime::now())
     })
     .await?;
     ledger.identified(&caller);
@@ -260,19 +265,13 @@ pub(crate) fn identify(
     plan: &Plan,
     asked: &Asked,
     head: &Parts,
-    certificate: Option<&PeerCertificate>,
+    presented: &Presented<'_>,
     now: SystemTime,
 ) -> Result<Caller, Refusal> {
     let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
         return Ok(Caller::default());
     };
-    let presented = Presented {
-        headers: &head.headers,
-        upgrade: upgrades(&head.method, &head.headers)
-            .then(|| head.uri.query().unwrap_or_default()),
-        certificate,
-    };
-    let caller = match auth.verifier.identify(&presented, now) {
+    let caller = match auth.verifier.identify(presented, now) {
         Ok(caller) => caller,
         Err(Denied::DuplicateCookie) => return Err(Refusal::Denied(Denied::DuplicateCookie)),
         Err(why) => {
