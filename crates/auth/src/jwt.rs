@@ -219,7 +219,8 @@ impl Jwt {
     /// `jku`, `x5u`, `jwk` and `x5c` are ignored: the key is ours, wherever the token would like to point.
     fn check_header(&self, header: &str) -> Result<Map<String, Value>, Denied> {
         let header = strict::decode(header).ok_or(Denied::Malformed)?;
-        if header.contains_key("crit") {
+        // `b64` counts only beside `crit` (RFC 7797, section 6); a signer that leaves that out has signed other bytes than it sends, or lies.
+        if header.contains_key("crit") || header.get("b64").is_some_and(|b64| b64 != true) {
             return Err(Denied::CriticalExtension);
         }
         let kind = match header.get("typ") {

@@ -3,6 +3,7 @@
 
 mod jwk;
 mod pem;
+mod rsa;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@ mod any;
 mod claims;
 mod core;
 mod guards;
+mod jose;
 mod katana;
 mod keys;
 mod places;

@@ -3,6 +3,9 @@
 
 use std::{collections::HashMap, fmt};
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, ParsedPublicKey,
+};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
@@ -12,7 +15,7 @@ use super::{
         algorithm::{Algorithm, Kind},
         secret, strict,
     },
-    Key, MOST,
+    Key, MOST, rsa,
 };
 use crate::KeyError;
 
@@ -55,7 +58,7 @@ pub enum Fault {
     /// `alg` contradicts the type or curve, or is not allowed here.
     #[error("its algorithm does not fit, or is not allowed")]
     Algorithm,
-    /// RSA under 2048 bits, or with an exponent that is even or 1.
+    /// See [`super::rsa`]; or a secret that is short or published.
     #[error("it is too weak")]
     Weak,
     /// A secret that came from elsewhere.
@@ -168,20 +171,23 @@ fn key<'j>(
             }
         })
     };
-    let point = |length| -> Result<DecodingKey, Fault> {
-        let point = [vec![4], coordinate("x", length)?, coordinate("y", length)?].concat();
-        Ok(DecodingKey::from_ec_der(&point))
-    };
+    let point =
+        |curve: &'static EcdsaVerificationAlgorithm, length| -> Result<DecodingKey, Fault> {
+            let point = [vec![4], coordinate("x", length)?, coordinate("y", length)?].concat();
+            // Off its curve it would only show when the first token is refused.
+            ParsedPublicKey::new(curve, &point).map_err(|_| Fault::Malformed)?;
+            Ok(DecodingKey::from_ec_der(&point))
+        };
     let key = match kind {
         Kind::Rsa => {
             let (n, e) = (part("n")?, part("e")?);
-            if !is_strong(&n, &e) {
+            if !rsa::is_strong(&n, &e) {
                 return Err(Fault::Weak);
             }
             DecodingKey::from_rsa_raw_components(&n, &e)
         }
-        Kind::P256 => point(32)?,
-        Kind::P384 => point(48)?,
+        Kind::P256 => point(&ECDSA_P256_SHA256_FIXED, 32)?,
+        Kind::P384 => point(&ECDSA_P384_SHA384_FIXED, 48)?,
         Kind::Ed25519 => DecodingKey::from_ed_der(&coordinate("x", 32)?),
         Kind::Secret if origin == Origin::Remote => return Err(Fault::RemoteSecret),
         Kind::Secret => {
@@ -198,18 +204,6 @@ fn key<'j>(
         key,
     };
     Ok((id, kept))
-}
-
-/// At least 2048 bits, and an exponent that is odd and not 1.
-pub(super) fn is_strong(n: &[u8], e: &[u8]) -> bool {
-    let bits = |number: &[u8]| {
-        let zeros = number.iter().take_while(|byte| **byte == 0).count();
-        let first = number
-            .get(zeros)
-            .map_or(8, |byte| byte.leading_zeros() as usize);
-        (number.len() - zeros) * 8 - if zeros < number.len() { first } else { 0 }
-    };
-    (2048..=8192).contains(&bits(n)) && bits(e) > 1 && e.last().is_some_and(|last| last % 2 == 1)
 }
 
 fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Fault> {

@@ -5,7 +5,7 @@ use jsonwebtoken::DecodingKey;
 
 use super::{
     super::algorithm::{Algorithm, Kind},
-    Key, MOST, jwk,
+    Key, MOST, rsa,
 };
 use crate::KeyError;
 
@@ -57,7 +57,7 @@ fn key(pem: &str) -> Result<(Kind, DecodingKey), KeyError> {
     let utils = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.key_utils;
     // It refuses small keys too, but says nothing of the exponent.
     let (n, e) = (utils.rsa_pub_components_from_public_key)(der).map_err(|_| KeyError::WeakRsa)?;
-    if jwk::is_strong(&n, &e) {
+    if rsa::is_strong(&n, &e) {
         Ok((Kind::Rsa, key))
     } else {
         Err(KeyError::WeakRsa)
