@@ -16,6 +16,7 @@ mod cases {
     mod edge_cors;
     mod edge_peers;
     mod edge_redirect;
+    mod floods;
     mod frames;
     mod http2;
     mod http2_upstream;

@@ -3,7 +3,7 @@
 
 use std::{fs, io, net::SocketAddr, time::Duration};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 /// Makes the close that follows a reset: what was not sent is thrown away and the peer gets RST instead of FIN.
@@ -19,6 +19,17 @@ pub(crate) fn hold_back(stream: &TcpStream) -> io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     let _ = stream;
     Ok(())
+}
+
+/// A connection from this address, one of this machine's. It blocks.
+///
+/// # Errors
+/// What the socket says.
+pub fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&from.into())?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
 }
 
 /// A client's side of a connection, as the kernel sees it.
@@ -77,14 +88,14 @@ pub fn resident(pid: u32) -> u64 {
     kilobytes * 1024
 }
 
-struct Socket {
+struct Seen {
     local: u16,
     remote: u16,
     tx: u64,
     rx: u64,
 }
 
-impl Socket {
+impl Seen {
     fn is(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         // Everything here is on loopback, where a pair of ports names a connection.
         self.local == local.port() && self.remote == remote.port()
@@ -92,12 +103,12 @@ impl Socket {
 }
 
 /// A line of `/proc/net/tcp` as far as it matters here (proc_net_tcp(5): hexadecimal `address:port` twice, state, `tx_queue:rx_queue`).
-fn parse(line: &str) -> Option<Socket> {
+fn parse(line: &str) -> Option<Seen> {
     let mut fields = line.split_whitespace().skip(1);
     let mut port = || u16::from_str_radix(fields.next()?.split_once(':')?.1, 16).ok();
     let (local, remote) = (port()?, port()?);
     let (tx, rx) = fields.nth(1)?.split_once(':')?;
-    Some(Socket {
+    Some(Seen {
         local,
         remote,
         tx: u64::from_str_radix(tx, 16).ok()?,
