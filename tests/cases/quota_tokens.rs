@@ -102,6 +102,44 @@ async fn a_budget_in_redis() {
 }
 
 /// The stream of one that never ends by itself: how many events came before it was cut, and what was said then.
+/// An answer that is no stream settles by its own figure too, and not a byte of it is changed.
+#[tokio::test]
+async fn a_budget_is_settled_by_an_answer_in_one_piece() {
+    let config = "models = [\"gpt-x\"]\n".to_owned();
+    let upstream = Upstream::start().await;
+    let rest = limit("tokens = \"1000/366d\"\nestimate = 10")
+        + &everything(upstream.address(), "limit = \"budget\"");
+    let weir = weir().top(&config).start(&rest).await;
+    let mut upstream = upstream;
+    let text = "\\\"usage\\\":{\\\"prompt_tokens\\\":900} ".repeat(40_000);
+    let whole = format!(
+        "{{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"gpt-x\",\"choices\":[{{\"message\":{{\"content\":\"{text}\"}}}}],\n\
+         \"usage\":{{\"prompt_tokens\":70,\"completion_tokens\":50,\"total_tokens\":120}}}}"
+    );
+    let json = "content-type: application/json; charset=utf-8";
+    for (headers, body, cost) in [
+        (vec![json], whole.as_str(), 120),
+        // What says nothing that can be read costs the estimate.
+        (vec![json], "{\"object\":\"chat.completion\"}", 10),
+        (vec!["content-type: text/plain"], whole.as_str(), 10),
+        (vec![json, "content-encoding: gzip"], whole.as_str(), 10),
+    ] {
+        let mut client = Client::connect(weir.address()).await;
+        client.post("/run", &[], "{}").await;
+        let mut exchange = upstream.exchange().await;
+        exchange.body().await;
+        exchange.answer("200 OK", &headers, body).await;
+        exchange.done();
+        let answer = client.answer().await;
+        assert!(answer.end == End::Clean && answer.text() == body);
+        let before = remaining(answer.header("ratelimit")).expect("what is left") + 10;
+        left(&weir, &mut upstream, before - cost).await;
+    }
+    let labels = [("model", "gpt-x"), ("type", "output")];
+    weir.wait_metric("llm_tokens_used_total", &labels, 50.0)
+        .await;
+}
+
 async fn cut(store: &str, more: &str) -> (usize, String) {
     let config = store.to_owned()
         + &limit(&format!(

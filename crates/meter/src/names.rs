@@ -71,7 +71,7 @@ table! {
     LLM_REQUESTS Counter, "llm_requests_total" ["route" "provider" "model" "outcome"]
         "Model answers carried, by how they ended."
     LLM_TOKENS Counter, "llm_tokens_used_total" ["route" "provider" "model" "type"]
-        "Tokens used, as the streams reported them; cached_input is a part of input and reasoning a part of output where the provider counts so."
+        "Tokens used, as the answers reported them; cached_input is a part of input and reasoning a part of output where the provider counts so."
     CONVERSATIONS Gauge, "active_conversations" []
         "Distinct conversations with a stream open now."
 

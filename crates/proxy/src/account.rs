@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use weir_llm::{Dialect, End, Media, Tap};
+use weir_llm::{Answer, Dialect, End, Media, Tap};
 
 use crate::{
     inbound::Kind,
@@ -23,6 +23,8 @@ pub(crate) struct Account {
     bytes: u64,
     first_byte: Option<std::time::Duration>,
     stream: Option<Stream>,
+    /// Listened to where the observer wants to know what it used.
+    answer: Option<Answer>,
 }
 
 struct Stream {
@@ -47,18 +49,23 @@ impl Account {
             named: false,
             summary: StreamSummary::default(),
         });
+        let listens = kind.is_some_and(|kind| kind.json) && observer.wants_usage();
         Self {
             observer: Some(observer),
             started,
             bytes: 0,
             first_byte: None,
             stream,
+            answer: listens.then(Answer::default),
         }
     }
 
     /// A piece of the body passed; says how many events it completed.
     pub(crate) fn passed(&mut self, data: &[u8]) -> u32 {
         self.bytes += data.len() as u64;
+        if let Some(answer) = &mut self.answer {
+            answer.feed(data);
+        }
         if self.first_byte.is_some() && self.stream.is_none() {
             return 0;
         }
@@ -120,6 +127,7 @@ impl Account {
             bytes: self.bytes,
             first_byte: self.first_byte,
             stream: self.stream.take().map(Stream::close),
+            used: self.answer.take().and_then(|answer| answer.usage()),
         });
     }
 

@@ -19,6 +19,8 @@ pub struct Kind {
     pub media: Media,
     /// weir may put words of its own between its events: a server-sent-events stream in plain form and without a declared length.
     pub injectable: bool,
+    /// One JSON object in plain form, and no stream.
+    pub json: bool,
     /// It ends where the upstream's connection ends, so the framing cannot tell died from done.
     pub close_delimited: bool,
     /// It has no body by its method or status (RFC 9112 section 6.3): hyper drops such a body unpolled.
@@ -43,6 +45,7 @@ impl Kind {
             stream,
             media,
             injectable: stream && media == Media::Sse && !sized && is_plain(&head.headers),
+            json: !stream && !bodyless && is_json(essence) && is_plain(&head.headers),
             close_delimited: head.version < Version::HTTP_2
                 && !sized
                 && !chunked
@@ -51,6 +54,10 @@ impl Kind {
             bodyless,
         }
     }
+}
+
+fn is_json(essence: &str) -> bool {
+    essence.eq_ignore_ascii_case("application/json")
 }
 
 /// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.

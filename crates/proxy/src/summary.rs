@@ -72,6 +72,8 @@ pub struct Summary {
     pub first_byte: Option<Duration>,
     /// What a stream adds; `None` for an answer that was none.
     pub stream: Option<StreamSummary>,
+    /// What an answer that was no stream said it used, where [`Observer::wants_usage`].
+    pub used: Option<Usage>,
 }
 
 /// What a stream adds to a [`Summary`].
@@ -103,6 +105,8 @@ pub trait Observer: Send {
     fn gap(&mut self, gap: Duration);
     /// So many more events came. False ends the stream, at the end of an event if it has any, for its budget is used up.
     fn events(&mut self, more: u32) -> bool;
+    /// Whether a JSON answer is to be listened to for what it used. Asked once, before its first byte.
+    fn wants_usage(&self) -> bool;
     /// The stream named its conversation.
     fn conversation(&mut self, id: &str);
     /// It is over. Called exactly once, last.

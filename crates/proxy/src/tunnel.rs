@@ -172,6 +172,7 @@ impl Account {
                 bytes: self.traffic.sent.load(Relaxed),
                 first_byte: None,
                 stream: None,
+                used: None,
             });
         }
     }

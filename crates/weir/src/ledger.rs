@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Vers
 use tokio::time::Instant;
 use weir_auth::Caller;
 use weir_limit::Slot;
+use weir_llm::Usage;
 use weir_meter::{
     Conversation, Held, RouteSeries, Tokens,
     log::{Entry, Event, Level, Refused, StreamFacts},
@@ -282,6 +283,10 @@ impl Observer for Facts {
         may_go_on
     }
 
+    fn wants_usage(&self) -> bool {
+        !self.reservations.is_empty()
+    }
+
     fn conversation(&mut self, id: &str) {
         self.conversation = Some(self.gateway.meter.conversation(id));
     }
@@ -307,6 +312,9 @@ impl Facts {
         if let Some(stream) = &summary.stream {
             self.count_stream(stream, summary.bytes, outcome);
         }
+        if let Some(used) = &summary.used {
+            self.count_used(used, outcome);
+        }
         if self
             .route
             .is_none_or(|route| self.gateway.plan.routes[route].log)
@@ -316,12 +324,11 @@ impl Facts {
     }
 
     fn settle(&mut self, summary: &Summary) {
-        let usage = summary.stream.as_ref().map(|stream| &stream.usage);
-        let used = usage.filter(|usage| !usage.is_empty()).map(|usage| {
-            usage.iter().fold(0_u64, |sum, used| {
-                sum.saturating_add(used.input).saturating_add(used.output)
-            })
-        });
+        let streamed = summary.stream.iter().flat_map(|stream| &stream.usage);
+        let used = streamed
+            .chain(&summary.used)
+            .map(|used| used.input.saturating_add(used.output))
+            .reduce(u64::saturating_add);
         let answered = self.server.is_some() && (200..300).contains(&self.status);
         for reservation in &mut self.reservations {
             reservation.settle(used, answered);
@@ -345,19 +352,19 @@ impl Facts {
             self.series.llm(None, None, outcome, None);
         }
         for used in &stream.usage {
-            let tokens = Tokens {
-                input: used.input,
-                output: used.output,
-                cached_input: used.cached_input,
-                reasoning: used.reasoning,
-            };
-            self.series.llm(
-                used.provider.as_deref(),
-                used.model.as_deref(),
-                outcome,
-                Some(&tokens),
-            );
+            self.count_used(used, outcome);
         }
+    }
+
+    fn count_used(&self, used: &Usage, outcome: &'static str) {
+        let tokens = Tokens {
+            input: used.input,
+            output: used.output,
+            cached_input: used.cached_input,
+            reasoning: used.reasoning,
+        };
+        let (provider, model) = (used.provider.as_deref(), used.model.as_deref());
+        self.series.llm(provider, model, outcome, Some(&tokens));
     }
 
     fn write(&self, summary: &Summary, duration: Duration) {
@@ -415,6 +422,7 @@ impl Drop for Facts {
             bytes: 0,
             first_byte: None,
             stream: None,
+            used: None,
         });
     }
 }
