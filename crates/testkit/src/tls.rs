@@ -270,13 +270,25 @@ impl Tls {
 /// # Panics
 /// When it cannot listen.
 pub async fn front(pair: &Pair, behind: SocketAddr) -> SocketAddr {
+    front_offering(pair, behind, &[]).await
+}
+
+/// As `front`, with these protocols by ALPN.
+///
+/// # Panics
+/// When it cannot listen.
+pub async fn front_offering(pair: &Pair, behind: SocketAddr, protocols: &[&str]) -> SocketAddr {
     let (chain, key) = parsed(pair);
-    let config = ServerConfig::builder_with_provider(Arc::new(provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .expect("versions that go with the suites")
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("a pair");
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|one| one.as_bytes().to_vec())
+        .collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("a bound socket");
