@@ -20,10 +20,12 @@ pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
         .need("servers", "the addresses of this upstream")
         .map(|node| servers(&node))
         .unwrap_or_default();
-    let tls = table.get("tls").and_then(|node| tls(&node));
+    let tls_table = table.get("tls");
+    let secure = https || tls_table.is_some();
+    let tls = tls_table.and_then(|node| tls(&node));
     let http2 = table
         .get("protocol")
-        .is_some_and(|node| protocol(&node, https));
+        .is_some_and(|node| protocol(&node, secure));
     let upstream = Upstream {
         name: name.to_owned(),
         servers,
@@ -60,16 +62,16 @@ pub(super) fn upstream(name: &str, node: &Node<'_>) -> Option<Upstream> {
 }
 
 /// Whether HTTP/2 is spoken: `h2` is by TLS, `h2c` in clear.
-fn protocol(node: &Node<'_>, https: bool) -> bool {
+fn protocol(node: &Node<'_>, secure: bool) -> bool {
     let choice = node.choice(&[("http1", None), ("h2", Some(true)), ("h2c", Some(false))]);
     let Some(by_tls) = choice.flatten() else {
         return false;
     };
-    if by_tls != https {
+    if by_tls != secure {
         node.mistake(if by_tls {
-            "\"h2\" needs servers with https://; in clear it is \"h2c\""
+            "\"h2\" needs servers with https://, or `tls`; in clear it is \"h2c\""
         } else {
-            "\"h2c\" is in clear, and the servers have https://: there it is \"h2\""
+            "\"h2c\" is in clear, and the servers are spoken to by TLS: there it is \"h2\""
         });
     }
     true
