@@ -2,6 +2,7 @@
 //! test that sees a byte before the upstream has sent the next one; every refusal is asserted on its status, its headers and
 //! its series in `/metrics`. Tests wait for conditions, never for time to pass.
 
+mod http2_server;
 mod stage;
 
 mod cases {
@@ -19,6 +20,9 @@ mod cases {
     mod floods;
     mod frames;
     mod http2;
+    mod http2_matrix;
+    mod http2_secure;
+    mod http2_tunnels;
     mod http2_upstream;
     mod identity_access;
     mod identity_keys;

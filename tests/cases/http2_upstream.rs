@@ -2,88 +2,23 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use h2::{Reason, SendStream, server::SendResponse};
-use http::{Request, Response};
-use tokio::{net::TcpListener, sync::mpsc};
-use weir_testkit::{Client, End, client};
+use h2::Reason;
+use http::Response;
+use weir_testkit::{Client, End, Upstream, client};
 
-use crate::stage::{CONTENT, RUN_STARTED, route, upstream, weir};
-
-/// A request, and what answers it.
-type Asked = (Request<h2::RecvStream>, SendResponse<Bytes>);
-
-/// A server of HTTP/2 in clear that hands out its requests.
-struct Server {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    asked: mpsc::UnboundedReceiver<Asked>,
-}
-
-impl Server {
-    async fn start(most_streams: u32) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("a bound socket");
-        let (hand_out, asked) = mpsc::unbounded_channel();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, SeqCst);
-                let hand_out = hand_out.clone();
-                tokio::spawn(async move {
-                    let mut builder = h2::server::Builder::new();
-                    builder.max_concurrent_streams(most_streams);
-                    let Ok(mut connection) = builder.handshake(stream).await else {
-                        return;
-                    };
-                    while let Some(Ok(asked)) = connection.accept().await {
-                        let _ = hand_out.send(asked);
-                    }
-                });
-            }
-        });
-        Self {
-            address,
-            connections,
-            asked,
-        }
-    }
-
-    async fn next(&mut self) -> Asked {
-        let next = tokio::time::timeout(Duration::from_secs(10), self.asked.recv()).await;
-        next.expect("a request in time").expect("a server")
-    }
-
-    fn config(&self) -> String {
-        upstream("up", self.address, "protocol = \"h2c\"") + &route("all", "/*", "to = \"up\"")
-    }
-}
-
-fn event_stream(answer: &mut SendResponse<Bytes>) -> SendStream<Bytes> {
-    let head = Response::builder().header("content-type", "text/event-stream");
-    answer
-        .send_response(head.body(()).expect("a head"), false)
-        .expect("a client")
-}
-
-fn say(stream: &mut SendStream<Bytes>, event: &str) {
-    stream
-        .send_data(Bytes::copy_from_slice(event.as_bytes()), false)
-        .expect("a client");
-}
+use crate::{
+    http2_server::{Server, event_stream, say},
+    stage::{CONTENT, RUN_STARTED, route, upstream, weir},
+};
 
 #[tokio::test]
 async fn a_request_arrives_whole_and_so_does_its_answer() {
-    let mut server = Server::start(100).await;
+    let mut server = Server::start().await;
     let weir = weir().start(&server.config()).await;
     let mut client = Client::connect(weir.address()).await;
     client.post("/p?q=1", &["x-a: 1"], b"hello").await;
@@ -107,7 +42,7 @@ async fn a_request_arrives_whole_and_so_does_its_answer() {
 
 #[tokio::test]
 async fn a_reset_breaks_its_stream_and_a_departure_resets_it() {
-    let mut server = Server::start(100).await;
+    let mut server = Server::start().await;
     let weir = weir().start(&server.config()).await;
     let mut client = Client::connect(weir.address()).await;
     client.request("GET", "/dies", &[]).await;
@@ -142,7 +77,10 @@ async fn a_reset_breaks_its_stream_and_a_departure_resets_it() {
 /// 100 streams, one of whose clients reads nothing: the others get every event, and nobody calls the other to calm.
 #[tokio::test]
 async fn a_stalled_stream_hurts_no_neighbour() {
-    let mut server = Server::start(1000).await;
+    let mut server = Server::with(|builder| {
+        builder.max_concurrent_streams(1000);
+    })
+    .await;
     let weir = weir().start(&server.config()).await;
     let mut clients = Vec::new();
     let mut streams = HashMap::new();
@@ -180,7 +118,10 @@ async fn a_stalled_stream_hurts_no_neighbour() {
 /// More streams than the server allows on one connection do not wait for each other.
 #[tokio::test]
 async fn as_many_connections_as_streams_need() {
-    let mut server = Server::start(2).await;
+    let mut server = Server::with(|builder| {
+        builder.max_concurrent_streams(2);
+    })
+    .await;
     let weir = weir().top("workers = 1\n").start(&server.config()).await;
     let mut clients = Vec::new();
     let mut streams = Vec::new();
@@ -199,7 +140,7 @@ async fn as_many_connections_as_streams_need() {
 
 #[tokio::test]
 async fn what_is_refused_unseen_is_asked_again() {
-    let mut server = Server::start(100).await;
+    let mut server = Server::start().await;
     let weir = weir().start(&server.config()).await;
     for method in ["GET", "POST"] {
         let address = weir.address();
@@ -217,4 +158,40 @@ async fn what_is_refused_unseen_is_asked_again() {
     let (_, mut answer) = server.next().await;
     answer.send_reset(Reason::INTERNAL_ERROR);
     assert_eq!(asking.await.expect("an answer").status(), 502);
+}
+
+/// Many at once on a connection whose settings nobody knew yet: none is sent more than the server takes, so none is refused.
+#[tokio::test]
+async fn a_burst_waits_for_the_servers_settings() {
+    let mut server = Server::with(|builder| {
+        builder.max_concurrent_streams(1);
+    })
+    .await;
+    let weir = weir().top("workers = 1\n").start(&server.config()).await;
+    let address = weir.address();
+    let asking: Vec<_> = (0..20)
+        .map(|_| tokio::spawn(async move { client::ask(address, "POST", "/r", &[]).await }))
+        .collect();
+    for _ in 0..20 {
+        let (_, mut answer) = server.next().await;
+        let head = Response::builder().status(204).body(()).expect("a head");
+        answer.send_response(head, true).expect("a client");
+    }
+    for asked in asking {
+        assert_eq!(asked.await.expect("an answer").status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_http_1_1_is_told_apart() {
+    let server = Upstream::scripted(|exchange| async move {
+        exchange.answer("400 Bad Request", &[], "what?").await;
+    })
+    .await;
+    let config =
+        upstream("up", server.address(), "protocol = \"h2c\"") + &route("all", "/*", "to = \"up\"");
+    let weir = weir().start(&config).await;
+    let answer = client::get(weir.address(), "/p", &[]).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(weir.logged("/p").await["reason"], "upstream_not_http2");
 }

@@ -6,10 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,9 +19,10 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
+    error::NoHttp2,
     lease::{Connection, Sender},
     line::{Facts, Line},
-    multiplex,
+    multiplex::{self, Peer, Turns},
     settings::Server,
     tls::Secure,
     watched::Body,
@@ -52,27 +50,51 @@ pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result
     })
 }
 
-/// The same for HTTP/2; and how many streams the server allows, as it says from time to time.
+/// The same for HTTP/2. Ready when the server has told its settings, so that nobody is sent to it before it is known how many streams it takes:
+/// one round trip more on a new connection, against requests that are refused unseen or wait behind streams without end.
 pub(crate) async fn open_shared(
     server: &Server,
     secure: Option<&Secure>,
-) -> io::Result<(http2::SendRequest<Body>, Arc<AtomicUsize>)> {
+) -> io::Result<(http2::SendRequest<Body>, Arc<Peer>)> {
     let stream = dial(server, secure).await?;
-    let (send, mut driver) = multiplex::builder()
+    let turns = Turns::default();
+    let (send, mut driver) = multiplex::builder(turns.clone())
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    let allowed = Arc::new(AtomicUsize::new(usize::MAX));
-    let allows = Arc::clone(&allowed);
+    let peer = Arc::<Peer>::default();
+    poll_fn(|cx| {
+        turns.register(cx.waker());
+        match Pin::new(&mut driver).poll(cx) {
+            Poll::Pending if peer.hear(&driver) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(unsettled(error))),
+        }
+    })
+    .await?;
+    let hears = Arc::clone(&peer);
     // Ends when nobody holds a sender any more.
     tokio::spawn(poll_fn(move |cx| {
         let polled = Pin::new(&mut driver).poll(cx);
         if polled.is_pending() {
-            allows.store(driver.current_max_send_streams(), Relaxed);
+            hears.hear(&driver);
         }
         polled.map(drop)
     }));
-    Ok((send, allowed))
+    Ok((send, peer))
+}
+
+/// What it means when a connection ends before the server's settings came: it broke, or something else than HTTP/2 is spoken there.
+fn unsettled(error: hyper::Error) -> io::Error {
+    let nonsense = std::error::Error::source(&error)
+        .and_then(|error| error.downcast_ref::<h2::Error>())
+        .is_some_and(|error| !error.is_io());
+    if nonsense {
+        NoHttp2.into()
+    } else {
+        io::Error::other(error)
+    }
 }
 
 /// A connection over which HTTP can be spoken, for health checks too.

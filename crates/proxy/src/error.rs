@@ -39,6 +39,9 @@ pub enum SendError {
     /// No server took a connection.
     #[error("no server of the upstream could be reached")]
     Connect(#[source] std::io::Error),
+    /// A server took the connection, but does not speak HTTP/2, which the file says it does.
+    #[error("no server of the upstream speaks HTTP/2")]
+    NoHttp2(#[source] std::io::Error),
     /// The connect clock ran out on the last server tried.
     #[error("connecting to the upstream took too long")]
     ConnectTimeout,
@@ -54,9 +57,35 @@ pub enum SendError {
     /// The upstream answered as if there had been no wish for a tunnel, to a client that would take its answer for one.
     #[error("the upstream did not switch protocols")]
     NotUpgraded,
+    /// The upstream speaks HTTP/2 and has not said that it takes WebSockets there (RFC 8441).
+    #[error("the upstream takes no WebSockets by HTTP/2")]
+    NoWebSockets,
     /// The client's own body broke while it was being sent.
     #[error("the request body could not be forwarded")]
     RequestBody(#[source] BodyFault),
+}
+
+impl SendError {
+    /// What a failed attempt to connect comes to.
+    pub(crate) fn connecting(failed: std::io::Error) -> Self {
+        let inner = failed.get_ref();
+        if inner.is_some_and(|error| error.is::<NoHttp2>()) {
+            Self::NoHttp2(failed)
+        } else {
+            Self::Connect(failed)
+        }
+    }
+}
+
+/// A server was reached that does not speak HTTP/2.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the server does not speak HTTP/2")]
+pub(crate) struct NoHttp2;
+
+impl From<NoHttp2> for std::io::Error {
+    fn from(error: NoHttp2) -> Self {
+        Self::new(std::io::ErrorKind::Unsupported, error)
+    }
 }
 
 /// The client's share of a [`BodyError`].

@@ -32,6 +32,8 @@ pub(crate) enum Sender {
     Http1(http1::SendRequest<Body>),
     Http2 {
         send: http2::SendRequest<Body>,
+        /// Whether the server takes them by extended CONNECT.
+        websockets: bool,
         _share: Stream,
     },
 }
@@ -41,6 +43,14 @@ impl Sender {
         match self {
             Self::Http1(send) => send.is_closed(),
             Self::Http2 { send, .. } => send.is_closed(),
+        }
+    }
+
+    /// Whether a WebSocket can be asked for.
+    pub(crate) fn takes_websockets(&self) -> bool {
+        match self {
+            Self::Http1(_) => true,
+            Self::Http2 { websockets, .. } => *websockets,
         }
     }
 

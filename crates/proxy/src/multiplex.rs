@@ -4,18 +4,26 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    task::Waker,
     time::Duration,
 };
 
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::TokioExecutor;
+use futures_util::task::AtomicWaker;
+use hyper::{
+    client::conn::http2::{self, Builder, SendRequest},
+    rt::Executor,
+};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use crate::{
+    connect::Transport,
     lease::{Connection, Sender},
     watched::Body,
 };
@@ -26,9 +34,11 @@ const STREAMS: usize = 64;
 const WINDOW: u32 = 128 * 1024;
 
 /// A client with weir's limits.
-pub(crate) fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+pub(crate) fn builder(turns: Turns) -> Builder<Turns> {
+    let mut builder = Builder::new(turns);
     builder
+        // Until the server has said how many: see `Peer::hear`.
+        .initial_max_send_streams(0)
         .initial_stream_window_size(WINDOW)
         // All streams stalled at once still leave room: what one of them does not read is nobody else's window.
         .initial_connection_window_size(WINDOW * (STREAMS as u32 + 1))
@@ -37,10 +47,59 @@ pub(crate) fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
+/// Runs a connection's tasks. hyper hands out a future that knows the server's settings and is not woken when they come, so whoever waits
+/// for them is woken after each turn of the task that reads.
+#[derive(Clone, Default)]
+pub(crate) struct Turns(Arc<AtomicWaker>);
+
+impl Turns {
+    /// Wakes this one after the next turn.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.0.register(waker);
+    }
+}
+
+impl<F> Executor<F> for Turns
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let waits = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut task = pin!(task);
+            poll_fn(|cx| {
+                let polled = task.as_mut().poll(cx);
+                waits.wake();
+                polled
+            })
+            .await;
+        });
+    }
+}
+
+/// What a server says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    /// The most streams it takes.
+    streams: AtomicUsize,
+    /// Whether it takes WebSockets (RFC 8441).
+    websockets: AtomicBool,
+}
+
+impl Peer {
+    /// Reads what has come; whether anything has.
+    pub(crate) fn hear(&self, driver: &http2::Connection<TokioIo<Transport>, Body, Turns>) -> bool {
+        let streams = driver.current_max_send_streams();
+        self.streams.store(streams, Relaxed);
+        self.websockets
+            .store(driver.is_extended_connect_protocol_enabled(), Relaxed);
+        streams > 0
+    }
+}
+
 struct Multiplexed {
     send: SendRequest<Body>,
-    /// By the server.
-    allowed: Arc<AtomicUsize>,
+    peer: Arc<Peer>,
     load: Arc<Load>,
     idle: Duration,
 }
@@ -76,7 +135,7 @@ pub(crate) fn join(server: u64) -> Option<Connection> {
         open.get(&server)?
             .iter()
             .find(|one| {
-                let most = STREAMS.min(one.allowed.load(Relaxed));
+                let most = STREAMS.min(one.peer.streams.load(Relaxed));
                 !one.send.is_closed() && one.load.streams.load(Relaxed) < most
             })
             .map(Multiplexed::share)
@@ -86,12 +145,12 @@ pub(crate) fn join(server: u64) -> Option<Connection> {
 /// Offers a new connection to everybody on this worker and takes its first share; idle for so long, it is let go.
 pub(crate) fn offer(
     server: u64,
-    (send, allowed): (SendRequest<Body>, Arc<AtomicUsize>),
+    (send, peer): (SendRequest<Body>, Arc<Peer>),
     idle: Duration,
 ) -> Connection {
     let one = Multiplexed {
         send,
-        allowed,
+        peer,
         load: Arc::new(Load {
             streams: AtomicUsize::new(0),
             since: Mutex::new(Instant::now()),
@@ -129,6 +188,7 @@ impl Multiplexed {
         Connection {
             send: Sender::Http2 {
                 send: self.send.clone(),
+                websockets: self.peer.websockets.load(Relaxed),
                 _share: Stream(Arc::clone(&self.load)),
             },
             driver: None,

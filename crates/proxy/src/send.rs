@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri, header, response,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, response,
     uri::{Authority, Scheme},
 };
 use http_body::Body as _;
@@ -84,21 +84,34 @@ pub async fn send(
     let spare = replayable.then(|| (method.clone(), target.clone(), headers.clone()));
     let scheme = upstream.secure().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
     let scheme = http2.then_some(scheme);
+    let tunnel = handshake.as_ref().filter(|_| http2);
     let mut request = assemble(method, target, headers, body, scheme.as_ref());
+    if tunnel.is_some() {
+        Handshake::by_connect(&mut request);
+    }
     let mut refusals = REFUSALS;
     let mut retries = upstream.settings().retries;
     loop {
         let (mut lease, reused) = lease(upstream, timeouts.connect).await?;
+        if handshake.is_some() && !lease.connection().send.takes_websockets() {
+            return Err(SendError::NoWebSockets);
+        }
         let failed = match exchange(&mut lease, request, timeouts.headers, &upload).await {
             Ok(mut response) => {
-                let switches = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
-                let granted = |asked: &Handshake| asked.is_granted(response.headers());
-                if switches && !handshake.as_ref().is_some_and(granted) {
+                // hyper tunnels behind a CONNECT for this one of RFC 8441's 2xx.
+                let granted = tunnel.filter(|_| response.status() == StatusCode::OK);
+                let switches =
+                    granted.is_some() || response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                let proves = |asked: &Handshake| asked.is_granted(response.headers());
+                if switches && granted.is_none() && !handshake.as_ref().is_some_and(proves) {
                     return Err(SendError::UnexpectedUpgrade);
                 }
                 lease.answers(&upload);
                 let upgraded = switches.then(|| hyper::upgrade::on(&mut response));
-                let (head, body) = response.into_parts();
+                let (mut head, body) = response.into_parts();
+                if let Some(handshake) = granted {
+                    handshake.grant(&mut head);
+                }
                 return Ok(Answer {
                     head,
                     body,
@@ -141,6 +154,9 @@ pub async fn send(
                     Body::empty(),
                     scheme.as_ref(),
                 );
+                if tunnel.is_some() {
+                    Handshake::by_connect(&mut request);
+                }
             }
         }
         lease.retried();
@@ -217,7 +233,7 @@ async fn lease(
         };
         let opened = match timeout(connect, open).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(failed)) => Err(SendError::Connect(failed)),
+            Ok(Err(failed)) => Err(SendError::connecting(failed)),
             Err(_) => Err(SendError::ConnectTimeout),
         };
         server.events.connected(opened.is_ok());

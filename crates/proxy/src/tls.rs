@@ -7,14 +7,17 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription, ClientConfig, RootCertStore,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{IpAddr, ServerName},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::settings::{Roots, Server, Tls};
+use crate::{
+    error::NoHttp2,
+    settings::{Roots, Server, Tls},
+};
 
 /// The cryptography of the whole process: aws-lc-rs with rustls's suites, which are those of Mozilla's "intermediate" that have
 /// forward secrecy by elliptic curves (rustls has no finite-field DHE), in the order of key exchanges given here. The hybrid
@@ -35,6 +38,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub(crate) struct Secure {
     connector: TlsConnector,
     name: Option<ServerName<'static>>,
+    http2: bool,
 }
 
 impl Secure {
@@ -68,10 +72,12 @@ impl Secure {
         Ok(Self {
             connector: Arc::new(config).into(),
             name: settings.server_name.clone(),
+            http2,
         })
     }
 
-    /// The handshake. The server must prove that it is the name in the file, by default the host it was dialled by.
+    /// The handshake. The server must prove that it is the name in the file, by default the host it was dialled by, and choose HTTP/2 where
+    /// that is to be spoken; a server without ALPN has not.
     pub(crate) async fn shake(
         &self,
         stream: TcpStream,
@@ -85,8 +91,23 @@ impl Secure {
                 ServerName::try_from(host).map_err(io::Error::other)?
             }
         };
-        self.connector.connect(name, stream).await
+        let stream = self.connector.connect(name, stream).await;
+        let stream = match stream {
+            Err(failed) if self.http2 && is_no_protocol(&failed) => return Err(NoHttp2.into()),
+            stream => stream?,
+        };
+        if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(NoHttp2.into());
+        }
+        Ok(stream)
     }
+}
+
+/// Whether the server knows ALPN and nothing of what was offered.
+fn is_no_protocol(failed: &io::Error) -> bool {
+    let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+    let failed = failed.get_ref().and_then(|error| error.downcast_ref());
+    failed == Some(&alert)
 }
 
 impl std::fmt::Debug for Secure {

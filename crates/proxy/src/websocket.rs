@@ -3,8 +3,9 @@
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, response};
 use http_body::Body;
+use hyper::ext::Protocol;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
@@ -44,6 +45,27 @@ impl Handshake {
             HeaderValue::from_static("13"),
         );
         Self::write(headers);
+    }
+
+    /// Asks by extended CONNECT (RFC 8441 section 5) instead of by the headers of HTTP/1.1.
+    pub(crate) fn by_connect<B>(request: &mut Request<B>) {
+        *request.method_mut() = Method::CONNECT;
+        let protocol = Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+        for name in [
+            header::CONNECTION,
+            header::UPGRADE,
+            header::SEC_WEBSOCKET_KEY,
+        ] {
+            request.headers_mut().remove(name);
+        }
+    }
+
+    /// Makes the answer that granted an extended CONNECT the one that grants this handshake.
+    pub(crate) fn grant(&self, head: &mut response::Parts) {
+        head.status = StatusCode::SWITCHING_PROTOCOLS;
+        let accept = HeaderValue::from_str(&self.accept).expect("base64 is visible ASCII");
+        head.headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
 
     /// The two headers of one hop that make a message an upgrade, of requests and of answers.

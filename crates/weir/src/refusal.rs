@@ -83,6 +83,8 @@ impl Refusal {
             }
             Self::Send(
                 SendError::Connect(_)
+                | SendError::NoHttp2(_)
+                | SendError::NoWebSockets
                 | SendError::Failed(_)
                 | SendError::UnexpectedUpgrade
                 | SendError::NotUpgraded,
@@ -120,6 +122,8 @@ impl Refusal {
             Self::Send(SendError::RequestBody(BodyFault::Broken)) => "body_broken",
             Self::Send(SendError::NoHealthyServer) => "no_healthy_server",
             Self::Send(SendError::Connect(_)) => "connect_failed",
+            Self::Send(SendError::NoHttp2(_)) => "upstream_not_http2",
+            Self::Send(SendError::NoWebSockets) => "upstream_without_websockets",
             Self::Send(SendError::ConnectTimeout) => "connect_timeout",
             Self::Send(SendError::HeadersTimeout) => "headers_timeout",
             Self::Send(SendError::Failed(_)) => "upstream_failed",
