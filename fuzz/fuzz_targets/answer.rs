@@ -1,39 +1,91 @@
-//! Of what an upstream sends the same comes through, whatever the pieces in which it was read.
+//! Of what an upstream sends the same is heard, whatever the pieces in which it was read.
 #![no_main]
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, uri::PathAndQuery};
+use http_body_util::Empty;
 use libfuzzer_sys::fuzz_target;
-use weir_wire::{Answers, Intake, Stop};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weir_h1::{Connection, RequestHead};
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
-    let whole = through(bytes, bytes.len().max(1));
-    let pieces = through(bytes, usize::from(size).max(1));
-    assert!(whole.0.len() <= bytes.len());
+    let whole = heard(bytes, bytes.len().max(1));
+    let pieces = heard(bytes, usize::from(size).max(1));
+    assert!(whole.body.len() <= bytes.len());
     assert_eq!(whole, pieces);
 });
 
-fn through(bytes: &[u8], size: usize) -> (Vec<u8>, Option<&'static str>) {
-    let mut answers = Answers::default();
-    answers.asked(false);
-    let mut intake = Intake::new(answers);
-    let mut out = Vec::new();
-    for piece in bytes.chunks(size) {
-        let passed = intake.admit(piece);
-        out.extend_from_slice(&piece[..passed]);
-        let mut kept = [0; 512];
-        loop {
-            match intake.take(&mut kept) {
-                0 => break,
-                count => out.extend_from_slice(&kept[..count]),
-            }
+/// What came through. Which of several faults is found first may depend on the pieces, so only that there was one.
+#[derive(Debug, Default, PartialEq)]
+struct Heard {
+    head: Option<(u16, HeaderMap)>,
+    body: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    broke: bool,
+}
+
+fn heard(bytes: &[u8], size: usize) -> Heard {
+    let pieces = Pieces { bytes, size };
+    let request = RequestHead::new(&Method::GET, &PathAndQuery::from_static("/"));
+    let mut exchange = Connection::new(pieces).ask(request.body(Empty::<Bytes>::new()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut heard = Heard::default();
+    match exchange.poll_head(&mut cx) {
+        Poll::Ready(Ok(head)) => heard.head = Some((head.status.as_u16(), head.headers)),
+        Poll::Ready(Err(_)) => heard.broke = true,
+        Poll::Pending => unreachable!("there is always something to read"),
+    }
+    while !heard.broke {
+        match exchange.poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => heard.body.extend_from_slice(&data),
+                Err(frame) => heard.trailers = frame.into_trailers().ok(),
+            },
+            Poll::Ready(Some(Err(_))) => heard.broke = true,
+            Poll::Ready(None) => break,
+            Poll::Pending => unreachable!("there is always something to read"),
         }
     }
-    intake.end();
-    // Which of several faults is found first may depend on the pieces.
-    let stopped = intake.stopped().map(|stop| match stop {
-        Stop::Head(_) => "head",
-        Stop::Body(_) => "body",
-        Stop::Over => "over",
-    });
-    (out, stopped)
+    heard
+}
+
+/// A server that sends so much at a time, and closes.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    size: usize,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = self.size.min(self.bytes.len()).min(buf.remaining());
+        let (piece, rest) = self.bytes.split_at(count);
+        buf.put_slice(piece);
+        self.bytes = rest;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Pieces<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

@@ -64,6 +64,29 @@ async fn the_rest_of_an_unread_body_is_not_taken_for_a_request() {
     assert_eq!(String::from_utf8_lossy(&more), "");
 }
 
+/// A server that has its say in the middle of a body and closes: the kernel resets what it has not read. What it said is what the client
+/// gets, every time.
+#[tokio::test]
+async fn an_upstream_that_refuses_an_upload_and_closes_is_heard() {
+    let mut up = Upstream::start_narrow().await;
+    let weir = weir().start(&everything(up.address(), "")).await;
+    for _ in 0..10 {
+        let mut client = Client::connect(weir.address()).await;
+        client
+            .send("POST /s HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8000000\r\n\r\n")
+            .await;
+        let exchange = up.exchange().await;
+        exchange.read(false);
+        client.send("x".repeat(200_000)).await;
+        exchange.answer("413 Content Too Large", &[], "no").await;
+        exchange.close().await;
+        // What is sent on may find weir's side closed already.
+        let _ = client.try_send("x".repeat(100_000)).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.text()), (413, "no".to_owned()));
+    }
+}
+
 /// An answer that weir has in hand is not cut because its reader takes its time.
 #[tokio::test]
 async fn a_slow_reader_outlasts_the_keep_alive() {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    Caller, Denied, KeyError, Via, bearer,
+    Caller, Denied, KeyError, Via, Withheld, bearer,
     verifier::{Found, Place},
 };
 
@@ -145,12 +145,17 @@ impl ApiKeys {
         }
     }
 
-    pub(crate) fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
+    pub(crate) fn withhold(
+        &self,
+        headers: &HeaderMap,
+        authorization: bool,
+        withheld: &mut Withheld,
+    ) {
         for place in &self.from {
             match place {
-                KeyPlace::Authorization if authorization => bearer::remove(headers),
+                KeyPlace::Authorization if authorization => bearer::withhold(headers, withheld),
                 KeyPlace::Authorization => {}
-                KeyPlace::Header(name) => drop(headers.remove(name)),
+                KeyPlace::Header(name) => withheld.names.push(name.clone()),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use crate::Denied;
+use crate::{Denied, Withheld};
 
 /// `None` where the header is absent or holds another scheme, which is then none of weir's business. Two headers are
 /// refused: the upstream might read the other one.
@@ -26,10 +26,10 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     Ok(Some(token.trim_start_matches(' ')))
 }
 
-/// Takes the header away, if it is of this scheme.
-pub(crate) fn remove(headers: &mut HeaderMap) {
+/// Withholds the header, if it is of this scheme.
+pub(crate) fn withhold(headers: &HeaderMap, withheld: &mut Withheld) {
     if !matches!(token(headers), Ok(None)) {
-        headers.remove(header::AUTHORIZATION);
+        withheld.names.push(header::AUTHORIZATION);
     }
 }
 

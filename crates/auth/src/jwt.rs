@@ -20,7 +20,7 @@ pub use algorithm::Algorithm;
 pub use keys::{Dropped, Fault, KeySet, Origin};
 
 use crate::{
-    Caller, Denied, KeyError, Presented, Swapped, Via, bearer,
+    Caller, Denied, KeyError, Presented, Swapped, Via, Withheld, bearer,
     cache::Cache,
     cookies::{self, Cookies},
     upgrade,
@@ -179,11 +179,18 @@ impl Jwt {
         })
     }
 
-    pub(crate) fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
+    pub(crate) fn withhold(
+        &self,
+        headers: &HeaderMap,
+        authorization: bool,
+        withheld: &mut Withheld,
+    ) {
         for from in &self.settings.from {
             match from {
-                TokenSource::AuthorizationHeader if authorization => bearer::remove(headers),
-                TokenSource::WebSocketProtocol => upgrade::strip_protocol(headers),
+                TokenSource::AuthorizationHeader if authorization => {
+                    bearer::withhold(headers, withheld);
+                }
+                TokenSource::WebSocketProtocol => upgrade::withhold_protocol(headers, withheld),
                 _ => {}
             }
         }

@@ -36,4 +36,4 @@ pub use login::{Login, LoginError, wants_login};
 pub use presented::Presented;
 pub use require::Require;
 pub use swapped::Swapped;
-pub use verifier::Verifier;
+pub use verifier::{Verifier, Withheld};

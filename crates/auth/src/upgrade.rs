@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use crate::{Denied, cookies::percent_decoded};
+use crate::{Denied, Withheld, cookies::percent_decoded};
 
 const NAME: &str = "access_token";
 const MARK: &str = "bearer";
@@ -29,8 +29,8 @@ pub fn without_token(query: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
-/// Takes the mark and the token out of Sec-WebSocket-Protocol. What is left are the protocols that the upstream may choose from.
-pub fn strip_protocol(headers: &mut HeaderMap) {
+/// Withholds the mark and the token in Sec-WebSocket-Protocol. What is left are the protocols that the upstream may choose from.
+pub(crate) fn withhold_protocol(headers: &HeaderMap, withheld: &mut Withheld) {
     let words = protocols(headers);
     let Some(at) = words
         .iter()
@@ -44,14 +44,10 @@ pub fn strip_protocol(headers: &mut HeaderMap) {
         .filter(|(index, _)| *index != at && *index != at + 1)
         .map(|(_, word)| word.as_str())
         .collect();
-    match HeaderValue::try_from(kept.join(", ")) {
-        Ok(value) if !kept.is_empty() => {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
-        }
-        _ => {
-            headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
-        }
-    }
+    withheld.names.push(header::SEC_WEBSOCKET_PROTOCOL);
+    withheld.protocols = HeaderValue::try_from(kept.join(", "))
+        .ok()
+        .filter(|_| !kept.is_empty());
 }
 
 /// Two are refused: the upstream, or a log, might read the other one.
@@ -131,10 +127,15 @@ mod tests {
                 );
             }
             let token = protocol_token(&headers).map(|token| token.map(str::to_owned));
-            strip_protocol(&mut headers);
+            let mut withheld = Withheld::default();
+            withhold_protocol(&headers, &mut withheld);
+            for name in &withheld.names {
+                headers.remove(name);
+            }
             let left: Vec<_> = headers
                 .get_all(header::SEC_WEBSOCKET_PROTOCOL)
                 .iter()
+                .chain(&withheld.protocols)
                 .map(|line| line.to_str().unwrap().to_owned())
                 .collect();
             (token, left.join("|"))

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{ApiKeys, AspNetCookie, Caller, ClientCertificate, Denied, Jwt, Presented};
 
@@ -20,6 +20,15 @@ pub enum Verifier {
     ApiKeys(ApiKeys),
     /// Any of these; see [`Verifier::identify`].
     Any(Vec<Arc<Self>>),
+}
+
+/// What of a request's headers goes no further. A plan: the headers themselves are only read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Withheld {
+    /// The headers that are left out.
+    pub names: Vec<HeaderName>,
+    /// What stands in the place of Sec-WebSocket-Protocol, where that is among them.
+    pub protocols: Option<HeaderValue>,
 }
 
 impl Verifier {
@@ -46,16 +55,16 @@ impl Verifier {
         }
     }
 
-    /// Takes the credentials out of a request that is to be forwarded: keys in headers of their own, the token among a WebSocket's
-    /// protocols and, if `authorization`, the bearer credential that this verifier reads. Cookies stay: they are the application's.
-    pub fn take_away(&self, headers: &mut HeaderMap, authorization: bool) {
+    /// What of a request with these headers is not to be forwarded: keys in headers of their own, the token among a WebSocket's protocols
+    /// and, if `authorization`, the bearer credential that this verifier reads. Cookies go on: they are the application's.
+    pub fn withhold(&self, headers: &HeaderMap, authorization: bool, withheld: &mut Withheld) {
         match self {
             Self::AspNetCookie(_) | Self::ClientCertificate(_) => {}
-            Self::Jwt(jwt) => jwt.take_away(headers, authorization),
-            Self::ApiKeys(keys) => keys.take_away(headers, authorization),
+            Self::Jwt(jwt) => jwt.withhold(headers, authorization, withheld),
+            Self::ApiKeys(keys) => keys.withhold(headers, authorization, withheld),
             Self::Any(several) => several
                 .iter()
-                .for_each(|one| one.take_away(headers, authorization)),
+                .for_each(|one| one.withhold(headers, authorization, withheld)),
         }
     }
 

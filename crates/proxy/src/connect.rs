@@ -1,5 +1,4 @@
-//! Opens a connection to a server, in clear or by TLS, and hands it to hyper's HTTP/1.1 client: the only place that resolves names
-//! and dials.
+//! Opens a connection to a server, in clear or by TLS: the only place that resolves names and dials.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -20,34 +19,18 @@ use tokio_rustls::client::TlsStream;
 
 use crate::{
     error::NoHttp2,
-    lease::{Connection, Sender},
-    line::{Facts, Line},
     multiplex::{self, Peer, Turns},
     settings::Server,
     tls::Secure,
     watched::Body,
 };
 
-/// What a connection holds of an answer not yet passed on, in bytes. The longest head fits: it is let through whole.
-const BUFFER: usize = weir_wire::MAX_HEAD + 1024;
-
-pub(crate) async fn open(server: &Server, secure: Option<&Secure>) -> io::Result<Connection> {
-    let facts = Arc::<Facts>::default();
-    let line = Line::new(dial(server, secure).await?, Arc::clone(&facts));
-    let (send, driver) = http1::Builder::new()
-        .max_buf_size(BUFFER)
-        .handshake(TokioIo::new(line))
-        .await
-        .map_err(io::Error::other)?;
-    let driver = tokio::spawn(async move {
-        // What goes wrong here reaches the exchange through its own future or body; an idle connection's end is nobody's news.
-        let _ = driver.with_upgrades().await;
-    });
-    Ok(Connection {
-        send: Sender::Http1(send),
-        driver: Some(driver),
-        facts,
-    })
+/// A connection for HTTP/1.1.
+pub(crate) async fn open(
+    server: &Server,
+    secure: Option<&Secure>,
+) -> io::Result<weir_h1::Connection<Transport>> {
+    dial(server, secure).await.map(weir_h1::Connection::new)
 }
 
 /// The same for HTTP/2. Ready when the server has told its settings, so that nobody is sent to it before it is known how many streams it takes:
@@ -125,6 +108,7 @@ async fn by_name(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 /// A connection in clear or by TLS.
+#[derive(Debug)]
 pub(crate) enum Transport {
     Plain(TcpStream),
     /// Boxed: a session is a kilobyte, and most connections have none. A server that closes without close_notify gives an error here, so

@@ -1,16 +1,14 @@
 //! Reads an abandoned answer to its end, for an upstream that a broken-off request harms. Bounded in time, in bytes and in number.
 
 use std::{
+    future::poll_fn,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
-use bytes::Buf;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::lease::Lease;
+use crate::{incoming::Incoming, lease::Lease};
 
 /// At most so many answers are read to their end at a time, over the whole process; the next one is cancelled instead.
 const MOST: usize = 1024;
@@ -25,9 +23,9 @@ pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64
     tokio::spawn(async move {
         let to_the_end = async {
             let mut left = bytes;
-            while let Some(frame) = body.frame().await {
+            while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
                 let Ok(frame) = frame else { return false };
-                let size = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(rest) = left.checked_sub(size) else {
                     return false;
                 };
@@ -36,7 +34,7 @@ pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64
             true
         };
         if timeout(time, to_the_end).await == Ok(true) {
-            lease.release();
+            lease.release(body);
         }
         RUNNING.fetch_sub(1, Relaxed);
     });

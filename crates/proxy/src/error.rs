@@ -18,7 +18,7 @@ pub enum BodyError {
     Client(#[source] hyper::Error),
     /// The upstream broke off or broke the framing of its answer.
     #[error("the upstream's answer broke off")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] Box<UpstreamError>),
     /// A file could not be read to its end.
     #[error("a file could not be read to its end")]
     File(#[source] std::io::Error),
@@ -28,6 +28,17 @@ pub enum BodyError {
     /// weir ended the answer; the outcome says why.
     #[error("the answer was ended: {}", .0.as_str())]
     Ended(Outcome),
+}
+
+/// What went wrong on a server's connection.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// In HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] weir_h1::Fault<BodyError>),
+    /// In HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
 }
 
 /// Why no answer came from an upstream.
@@ -50,7 +61,7 @@ pub enum SendError {
     HeadersTimeout,
     /// The connection died or spoke nonsense before a whole head had come.
     #[error("the upstream gave no valid answer")]
-    Failed(#[source] hyper::Error),
+    Failed(#[source] UpstreamError),
     /// The upstream answered 101 to a request that asked for no upgrade, or for another one.
     #[error("the upstream switched protocols without being asked")]
     UnexpectedUpgrade,
@@ -103,8 +114,8 @@ pub enum BodyFault {
 }
 
 impl BodyFault {
-    /// The client's fault behind an error of hyper's client, if there is one in its chain.
-    pub(crate) fn behind(error: &hyper::Error) -> Option<Self> {
+    /// The client's fault behind an upstream's error, if there is one in its chain.
+    pub(crate) fn behind(error: &UpstreamError) -> Option<Self> {
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
             match error.downcast_ref::<BodyError>() {

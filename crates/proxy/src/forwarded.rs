@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::outbound::Lines;
+
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -94,7 +96,7 @@ impl Sender {
     }
 
     /// Writes what the upstream is told, in place of whatever was there. `host`: the one weir was asked for.
-    pub(crate) fn write(&self, out: &mut HeaderMap, host: &HeaderValue) {
+    pub(crate) fn write(&self, out: &mut impl Lines, host: &HeaderValue) {
         let direct = [self.address];
         let path: &[IpAddr] = if self.path.is_empty() {
             &direct
@@ -102,18 +104,26 @@ impl Sender {
             &self.path
         };
         let host = self.host.as_ref().unwrap_or(host);
-        let listed: Vec<String> = path.iter().map(ToString::to_string).collect();
-        out.insert(FORWARDED_FOR, text(&listed.join(", ")));
-        out.insert(REAL_IP, text(&self.address.to_string()));
-        out.insert(FORWARDED_PROTO, HeaderValue::from_static(self.scheme()));
-        out.insert(FORWARDED_HOST, host.clone());
+        match path {
+            [one] => out.words(&FORWARDED_FOR, format_args!("{one}")),
+            several => {
+                let listed: Vec<String> = several.iter().map(ToString::to_string).collect();
+                out.words(&FORWARDED_FOR, format_args!("{}", listed.join(", ")));
+            }
+        }
+        out.words(&REAL_IP, format_args!("{}", self.address));
+        out.words(&FORWARDED_PROTO, format_args!("{}", self.scheme()));
+        out.line(&FORWARDED_HOST, host);
         if self.forwarded {
-            out.insert(header::FORWARDED, self.elements(path, host));
+            out.words(
+                &header::FORWARDED,
+                format_args!("{}", self.elements(path, host)),
+            );
         }
     }
 
     /// RFC 7239 section 4: the element of the client says what it asked for and how, the others only who passed it on.
-    fn elements(&self, path: &[IpAddr], host: &HeaderValue) -> HeaderValue {
+    fn elements(&self, path: &[IpAddr], host: &HeaderValue) -> String {
         let host = host.to_str().unwrap_or_default();
         let mut elements: Vec<String> = path
             .iter()
@@ -123,12 +133,8 @@ impl Sender {
             })
             .collect();
         elements[0] += &format!(";host=\"{host}\";proto={}", self.scheme());
-        text(&elements.join(", "))
+        elements.join(", ")
     }
-}
-
-fn text(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("addresses and checked hosts are visible ASCII")
 }
 
 /// The members of a list header, last first, over all its lines. One that is no text counts as a member that says nothing.
@@ -187,7 +193,7 @@ fn said_host(headers: &HeaderMap) -> Option<HeaderValue> {
     let said = from_the_right(headers, &FORWARDED_HOST).next()?;
     let good = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
     let is_host = !said.is_empty() && said.len() <= HOST && said.bytes().all(good);
-    is_host.then(|| text(said))
+    HeaderValue::from_str(said).ok().filter(|_| is_host)
 }
 
 #[cfg(test)]

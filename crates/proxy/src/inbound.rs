@@ -2,11 +2,9 @@
 //! Also decides what a stream is (by the answer's type, never by what the request accepts).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, response};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use weir_llm::Media;
 
-use crate::hop::HopByHop;
+use crate::{hop::HopByHop, incoming::Incoming};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 

@@ -29,11 +29,12 @@ mod connect;
 mod drain;
 mod encode;
 mod hop;
+mod incoming;
 mod lease;
-mod line;
 mod multiplex;
 mod source;
 mod watched;
 
+pub use incoming::{Incoming, Upgraded};
 pub use source::Upload;
 pub use watched::{Body, Exchange};

@@ -22,11 +22,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use crate::{
-    connect::Transport,
-    lease::{Connection, Sender},
-    watched::Body,
-};
+use crate::{connect::Transport, watched::Body};
 
 /// The most streams of weir on one connection; a server may allow fewer.
 const STREAMS: usize = 64;
@@ -129,8 +125,17 @@ thread_local! {
     static OPEN: RefCell<HashMap<u64, Vec<Multiplexed>>> = RefCell::default();
 }
 
+/// A connection that is the others' too.
+pub(crate) struct Shared {
+    pub(crate) send: SendRequest<Body>,
+    /// Whether the server takes them by extended CONNECT.
+    pub(crate) websockets: bool,
+    /// An abandoned stream is reset by itself.
+    pub(crate) share: Stream,
+}
+
 /// A share of an open connection to this server that has room; `None`: open one.
-pub(crate) fn join(server: u64) -> Option<Connection> {
+pub(crate) fn join(server: u64) -> Option<Shared> {
     OPEN.with_borrow(|open| {
         open.get(&server)?
             .iter()
@@ -147,7 +152,7 @@ pub(crate) fn offer(
     server: u64,
     (send, peer): (SendRequest<Body>, Arc<Peer>),
     idle: Duration,
-) -> Connection {
+) -> Shared {
     let one = Multiplexed {
         send,
         peer,
@@ -183,16 +188,12 @@ pub(crate) fn sweep(now: Instant) {
 }
 
 impl Multiplexed {
-    fn share(&self) -> Connection {
+    fn share(&self) -> Shared {
         self.load.streams.fetch_add(1, Relaxed);
-        Connection {
-            send: Sender::Http2 {
-                send: self.send.clone(),
-                websockets: self.peer.websockets.load(Relaxed),
-                _share: Stream(Arc::clone(&self.load)),
-            },
-            driver: None,
-            facts: Arc::default(),
+        Shared {
+            send: self.send.clone(),
+            websockets: self.peer.websockets.load(Relaxed),
+            share: Stream(Arc::clone(&self.load)),
         }
     }
 }

@@ -1,13 +1,17 @@
-//! What a request says to the upstream: facts in, a header list out. The client's own map is only read.
-//! Order is policy: hop-by-hop headers first, then everything a client may not claim, weir's own words last, so that nothing a client
-//! wrote (`Connection: X-Forwarded-For`, an underscore twin) can take them away again.
+//! What a request says to the upstream: a plan of what is dropped, passed and added, and its lines written wherever they are to go, once for
+//! each try. The client's own map is only read. Order is policy: hop-by-hop headers first, then everything a client may not claim, weir's
+//! own words last, so that nothing a client wrote (`Connection: X-Forwarded-For`, an underscore twin) can take them away again.
+
+use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use weir_h1::RequestHead;
 
 use crate::{
     forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REAL_IP, Sender},
     hop::HopByHop,
-    via::add_via,
+    via::via,
+    websocket::Handshake,
 };
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -39,34 +43,68 @@ pub struct Outbound<'a> {
     pub sender: &'a Sender,
     /// The version it came in, where weir is to name itself in `Via`.
     pub via: Option<Version>,
-    /// Who it is, as headers; written last.
-    pub identity: &'a [(HeaderName, HeaderValue)],
+    /// What of it stays here: names that only weir may write, and credentials that it has read.
+    pub withheld: &'a [HeaderName],
+    /// Who it is, as headers, and what else weir says; written last. A client's own of these names is withheld.
+    pub added: &'a [(HeaderName, HeaderValue)],
+    /// It asks for a WebSocket.
+    pub upgrade: bool,
     /// weir's own span, so that the upstream's becomes its child.
     pub traceparent: HeaderValue,
-    /// Names that only weir may write; asked for lower-case names.
-    pub reserved: &'a dyn Fn(&str) -> bool,
+}
+
+/// Where the lines of a head go.
+pub(crate) trait Lines {
+    fn line(&mut self, name: &HeaderName, value: &HeaderValue);
+    /// The same of words that are no value yet.
+    fn words(&mut self, name: &HeaderName, words: fmt::Arguments<'_>);
+}
+
+impl Lines for RequestHead {
+    fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
+        Self::line(self, name, value);
+    }
+
+    fn words(&mut self, name: &HeaderName, words: fmt::Arguments<'_>) {
+        Self::words(self, name, words);
+    }
+}
+
+impl Lines for HeaderMap {
+    fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.append(name, value.clone());
+    }
+
+    fn words(&mut self, name: &HeaderName, words: fmt::Arguments<'_>) {
+        if let Ok(value) = HeaderValue::try_from(words.to_string()) {
+            self.append(name, value);
+        }
+    }
 }
 
 impl Outbound<'_> {
-    /// The list to send.
-    pub fn headers(&self) -> HeaderMap {
+    /// Writes the lines.
+    pub(crate) fn write(&self, out: &mut impl Lines) {
         let hop = HopByHop::of(self.headers);
-        let mut out = HeaderMap::with_capacity(self.headers.len() + 8);
-        out.insert(header::HOST, self.host.clone());
+        out.line(&header::HOST, &self.host);
         for (name, value) in self.headers {
             if !hop.contains(name) && !self.refuses(name) {
-                out.append(name, value.clone());
+                out.line(name, value);
             }
         }
-        self.sender.write(&mut out, &self.asked);
+        self.sender.write(out, &self.asked);
         if let Some(version) = self.via {
-            add_via(&mut out, version);
+            out.line(&header::VIA, &via(version));
         }
-        out.insert(TRACEPARENT, self.traceparent.clone());
-        for (name, value) in self.identity {
-            out.insert(name, value.clone());
+        out.line(&TRACEPARENT, &self.traceparent);
+        for (name, value) in self.added {
+            out.line(name, value);
         }
-        out
+        if self.upgrade {
+            for (name, value) in &Handshake::LINES {
+                out.line(name, value);
+            }
+        }
     }
 
     /// Underscores: CGI-style servers read `X_User` and `X-User` as one name, so the twin could be forged (nginx drops them as well).
@@ -75,9 +113,9 @@ impl Outbound<'_> {
         name == header::HOST
             || name == header::EXPECT
             || name == header::CONTENT_LENGTH
-            || (self.reserved)(name.as_str())
             || name.as_str().contains('_')
             || ABOUT_THE_CLIENT.contains(name)
+            || self.withheld.contains(name)
     }
 }
 
@@ -93,20 +131,27 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
+        let mut out = HeaderMap::new();
         Outbound {
             headers: &map,
             host: HeaderValue::from_static("a.test"),
             asked: HeaderValue::from_static("asked.test"),
             sender: &Sender::direct("192.0.2.7".parse().unwrap(), false),
             via: None,
-            identity: &[(
+            withheld: &[
+                header::AUTHORIZATION,
+                HeaderName::from_static("x-weir-user"),
+                HeaderName::from_static("x-weir-roles"),
+            ],
+            added: &[(
                 HeaderName::from_static("x-weir-user"),
                 HeaderValue::from_static("ana"),
             )],
+            upgrade: false,
             traceparent: HeaderValue::from_static("00-1-2-01"),
-            reserved: &|name| name.starts_with("x-weir-"),
         }
-        .headers()
+        .write(&mut out);
+        out
     }
 
     #[test]
@@ -122,6 +167,7 @@ mod tests {
             ("x-weir-roles", "admin"),
             ("x_weir_user", "admin"),
             ("traceparent", "00-forged"),
+            ("authorization", "Bearer a.b.c"),
         ]);
         let one = |name: &str| {
             out.get_all(name)
@@ -142,6 +188,7 @@ mod tests {
             "x-weir-roles",
             "x_weir_user",
             "connection",
+            "authorization",
         ] {
             assert!(!out.contains_key(gone), "{gone}");
         }

@@ -9,10 +9,12 @@ use std::{
 
 use tokio::time::{Instant, interval};
 
-use crate::{lease::Connection, multiplex};
+use weir_h1::Connection;
+
+use crate::{connect::Transport, multiplex};
 
 struct Idle {
-    connection: Connection,
+    connection: Connection<Transport>,
     until: Instant,
 }
 
@@ -20,13 +22,14 @@ thread_local! {
     static IDLE: RefCell<HashMap<u64, VecDeque<Idle>>> = RefCell::default();
 }
 
-/// The connection used last, so that the others can grow old and go; `None`: open one.
-pub(crate) fn take(server: u64) -> Option<Connection> {
+/// The connection used last, so that the others can grow old and go; `None`: open one. One on which its server has said anything since,
+/// or which it has closed, is not used.
+pub(crate) fn take(server: u64) -> Option<Connection<Transport>> {
     let now = Instant::now();
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.get_mut(&server)?;
-        while let Some(entry) = queue.pop_back() {
-            if entry.until > now && !entry.connection.send.is_closed() {
+        while let Some(mut entry) = queue.pop_back() {
+            if entry.until > now && entry.connection.is_quiet() {
                 return Some(entry.connection);
             }
         }
@@ -35,10 +38,7 @@ pub(crate) fn take(server: u64) -> Option<Connection> {
 }
 
 /// Keeps it for `lifetime`; of more than `most` the oldest goes.
-pub(crate) fn put(server: u64, connection: Connection, lifetime: Duration, most: usize) {
-    if connection.send.is_closed() {
-        return;
-    }
+pub(crate) fn put(server: u64, connection: Connection<Transport>, lifetime: Duration, most: usize) {
     let until = Instant::now() + lifetime;
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.entry(server).or_default();
@@ -58,7 +58,7 @@ pub async fn sweep() {
         multiplex::sweep(now);
         IDLE.with_borrow_mut(|idle| {
             idle.retain(|_, queue| {
-                queue.retain(|entry| entry.until > now && !entry.connection.send.is_closed());
+                queue.retain_mut(|entry| entry.until > now && entry.connection.is_quiet());
                 !queue.is_empty()
             });
         });

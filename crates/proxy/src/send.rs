@@ -1,24 +1,24 @@
 //! The seam to an upstream: a head and a body in, an answer's head and a body that reads from the connection out.
 //! Decides what may be tried again; knows nothing of routes, callers or counting.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, response,
-    uri::{Authority, Scheme},
+    HeaderMap, Method, StatusCode, Uri, header, response,
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::time::{Instant, sleep_until, timeout};
+use weir_h1::{Fault, RequestHead};
 
 use crate::{
-    connect,
-    error::{BodyFault, SendError},
-    lease::{Connection, Lease},
-    multiplex, pool,
+    connect::{self, Transport},
+    error::{BodyFault, SendError, UpstreamError},
+    incoming::{Incoming, Upgraded},
+    lease::Lease,
+    multiplex,
+    outbound::Outbound,
+    pool,
     settings::Timeouts,
     source::Upload,
     upstream::UpstreamState,
@@ -30,20 +30,19 @@ use crate::{
 const REFUSALS: u32 = 3;
 
 /// A request as the upstream will see it.
-#[derive(Debug)]
-pub struct Outgoing {
+pub struct Outgoing<'a> {
     /// The client's method.
-    pub method: Method,
-    /// Origin-form target: rewritten path and query.
-    pub target: Uri,
-    /// The list made by [`crate::outbound::Outbound`].
-    pub headers: HeaderMap,
+    pub method: &'a Method,
+    /// Rewritten path and query.
+    pub target: PathAndQuery,
+    /// Its headers, decided and not yet written.
+    pub headers: &'a Outbound<'a>,
     /// The client's body.
     pub body: Body,
     /// How the body's upload goes.
     pub upload: Arc<Upload>,
     /// The upgrade it asks for; its headers are in the list.
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<&'a Handshake>,
 }
 
 /// An upstream's answer: its head, and a body still on the connection.
@@ -53,21 +52,21 @@ pub struct Answer {
     pub head: response::Parts,
     /// To be wrapped by [`Body::upstream`].
     pub body: Incoming,
-    /// The connection the body comes from.
+    /// The hold on the server that the body comes from.
     pub lease: Lease,
     /// The connection itself, after a 101 that grants the handshake.
-    pub upgraded: Option<OnUpgrade>,
+    pub upgraded: Option<Upgraded>,
 }
 
 /// Sends a request and waits for the head of its answer.
 ///
-/// Another server is tried after a failed connect, another connection for a request that provably was not sent (hyper hands it back), for
-/// any method; an idempotent request without a body also when a kept connection died before its first answer byte, `settings.retries` times.
+/// Another server is tried after a failed connect, another connection for a request of which nothing was sent, for any method; an
+/// idempotent request without a body also when a kept connection died before its first answer byte, `settings.retries` times.
 /// Dropping the future closes the connection.
 pub async fn send(
     upstream: &Arc<UpstreamState>,
     timeouts: &Timeouts,
-    outgoing: Outgoing,
+    outgoing: Outgoing<'_>,
 ) -> Result<Answer, SendError> {
     let Outgoing {
         method,
@@ -78,40 +77,42 @@ pub async fn send(
         handshake,
     } = outgoing;
     let http2 = upstream.settings().http2;
-    let idempotent = method.is_idempotent();
-    let replayable = body.is_end_stream() && (idempotent || http2);
-    // A copy only where it could be used: a body that was partly read cannot be sent twice.
-    let spare = replayable.then(|| (method.clone(), target.clone(), headers.clone()));
     let scheme = upstream.secure().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
-    let scheme = http2.then_some(scheme);
-    let tunnel = handshake.as_ref().filter(|_| http2);
-    let mut request = assemble(method, target, headers, body, scheme.as_ref());
-    if tunnel.is_some() {
-        Handshake::by_connect(&mut request);
-    }
+    let tunnel = handshake.filter(|_| http2);
+    let assemble = |body| {
+        if http2 {
+            Request::http2(method, &target, headers, body, &scheme, tunnel.is_some())
+        } else {
+            Request::http1(method, &target, headers, body)
+        }
+    };
+    let idempotent = method.is_idempotent();
+    // A body that was partly read cannot be sent twice.
+    let replayable = body.is_end_stream() && (idempotent || http2);
+    let mut request = assemble(body);
     let mut refusals = REFUSALS;
     let mut retries = upstream.settings().retries;
     loop {
-        let (mut lease, reused) = lease(upstream, timeouts.connect).await?;
-        if handshake.is_some() && !lease.connection().send.takes_websockets() {
+        let (mut lease, connection, reused) = lease(upstream, timeouts.connect).await?;
+        if handshake.is_some() && !connection.takes_websockets() {
             return Err(SendError::NoWebSockets);
         }
-        let failed = match exchange(&mut lease, request, timeouts.headers, &upload).await {
-            Ok(mut response) => {
+        let failed = match exchange(connection, request, timeouts.headers, &upload).await {
+            Ok((mut head, mut body)) => {
                 // hyper tunnels behind a CONNECT for this one of RFC 8441's 2xx.
-                let granted = tunnel.filter(|_| response.status() == StatusCode::OK);
-                let switches =
-                    granted.is_some() || response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let proves = |asked: &Handshake| asked.is_granted(response.headers());
-                if switches && granted.is_none() && !handshake.as_ref().is_some_and(proves) {
-                    return Err(SendError::UnexpectedUpgrade);
+                if let Some(tunnel) = tunnel.filter(|_| head.status == StatusCode::OK) {
+                    tunnel.grant(&mut head);
                 }
-                lease.answers(&upload);
-                let upgraded = switches.then(|| hyper::upgrade::on(&mut response));
-                let (mut head, body) = response.into_parts();
-                if let Some(handshake) = granted {
-                    handshake.grant(&mut head);
+                let mut upgraded = None;
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    let granted = handshake
+                        .is_some_and(|asked| tunnel.is_some() || asked.is_granted(&head.headers));
+                    upgraded = body.switch().filter(|_| granted);
+                    if upgraded.is_none() {
+                        return Err(SendError::UnexpectedUpgrade);
+                    }
                 }
+                lease.answers(upload);
                 return Ok(Answer {
                     head,
                     body,
@@ -128,35 +129,24 @@ pub async fn send(
                 if !reused {
                     return Err(SendError::Failed(error));
                 }
-                request = *unsent;
+                request = unsent;
             }
-            Failed::Broken(error) => {
+            Failed::Broken { error, heard } => {
                 if let Some(fault) = BodyFault::behind(&error) {
                     return Err(SendError::RequestBody(fault));
                 }
-                let heard = lease.connection().facts.heard.load(Relaxed);
                 let refused = is_unprocessed(&error) && refusals > 0;
                 // What came on a shared connection was perhaps not for this request; so nothing can be told from silence either.
                 let died = !http2 && idempotent && reused && !heard;
-                let again = refused || (died && retries > 0);
-                let Some((method, target, headers)) = spare.as_ref().filter(|_| again) else {
+                if !replayable || !(refused || (died && retries > 0)) {
                     return Err(SendError::Failed(error));
-                };
+                }
                 if refused {
                     refusals -= 1;
                 } else {
                     retries -= 1;
                 }
-                request = assemble(
-                    method.clone(),
-                    target.clone(),
-                    headers.clone(),
-                    Body::empty(),
-                    scheme.as_ref(),
-                );
-                if tunnel.is_some() {
-                    Handshake::by_connect(&mut request);
-                }
+                request = assemble(Body::empty());
             }
         }
         lease.retried();
@@ -164,7 +154,7 @@ pub async fn send(
 }
 
 /// Whether the server says that it has not looked at the request: REFUSED_STREAM, or GOAWAY naming an earlier one (RFC 9113 section 8.7).
-fn is_unprocessed(error: &hyper::Error) -> bool {
+fn is_unprocessed(error: &UpstreamError) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
@@ -176,60 +166,89 @@ fn is_unprocessed(error: &hyper::Error) -> bool {
     false
 }
 
-/// `scheme`: for HTTP/2, which names it and the authority in the target.
-fn assemble(
-    method: Method,
-    mut target: Uri,
-    mut headers: HeaderMap,
-    body: Body,
-    scheme: Option<&Scheme>,
-) -> Request<Body> {
-    if let Some(scheme) = scheme {
-        let host = headers.remove(header::HOST);
-        let mut parts = target.into_parts();
-        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        parts.scheme = parts.authority.as_ref().map(|_| scheme.clone());
-        target = Uri::from_parts(parts).expect("a path, and both of the others or none");
-    } else if !body.is_end_stream() && body.size_hint().exact().is_none() {
-        // hyper's client would silently drop the unsized body of a GET; naming the coding makes it send any.
-        headers.insert(
-            header::TRANSFER_ENCODING,
-            HeaderValue::from_static("chunked"),
-        );
-    }
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = target;
-    *request.headers_mut() = headers;
-    request
+/// A request in the form that its connection takes.
+enum Request {
+    Http1(weir_h1::Request<Body>),
+    Http2(Box<http::Request<Body>>),
 }
 
-/// A kept connection of the server whose turn it is, or a new one to the first that takes it.
+impl Request {
+    fn http1(method: &Method, target: &PathAndQuery, headers: &Outbound<'_>, body: Body) -> Self {
+        let mut head = RequestHead::new(method, target);
+        headers.write(&mut head);
+        Self::Http1(head.body(body))
+    }
+
+    /// HTTP/2 names the scheme and the authority in the target. `tunnel`: it asks for a WebSocket.
+    fn http2(
+        method: &Method,
+        target: &PathAndQuery,
+        headers: &Outbound<'_>,
+        body: Body,
+        scheme: &Scheme,
+        tunnel: bool,
+    ) -> Self {
+        let mut map = HeaderMap::with_capacity(headers.headers.len() + 8);
+        headers.write(&mut map);
+        let host = map.remove(header::HOST);
+        let mut parts = Uri::from(target.clone()).into_parts();
+        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        parts.scheme = parts.authority.as_ref().map(|_| scheme.clone());
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method.clone();
+        *request.uri_mut() =
+            Uri::from_parts(parts).expect("a path, and both of the others or none");
+        *request.headers_mut() = map;
+        if tunnel {
+            Handshake::by_connect(&mut request);
+        }
+        Self::Http2(Box::new(request))
+    }
+}
+
+/// What takes a request.
+enum Connection {
+    Http1(weir_h1::Connection<Transport>),
+    Http2(multiplex::Shared),
+}
+
+impl Connection {
+    /// Whether a WebSocket can be asked for.
+    fn takes_websockets(&self) -> bool {
+        match self {
+            Self::Http1(_) => true,
+            Self::Http2(shared) => shared.websockets,
+        }
+    }
+}
+
+/// A kept connection of the server whose turn it is, or a new one to the first that takes it; and which of the two.
 async fn lease(
     upstream: &Arc<UpstreamState>,
     connect: Duration,
-) -> Result<(Lease, bool), SendError> {
+) -> Result<(Lease, Connection, bool), SendError> {
     let mut tried = Vec::new();
     let mut error = SendError::NoHealthyServer;
     while let Some(index) = upstream.pick(&tried) {
         let server = &upstream.servers()[index];
+        let leased = || Lease::new(Arc::clone(upstream), index);
         let shared = upstream.settings().http2;
         let had = if shared {
-            multiplex::join(server.id())
+            multiplex::join(server.id()).map(Connection::Http2)
         } else {
-            kept(server.id()).await
+            pool::take(server.id()).map(Connection::Http1)
         };
         if let Some(connection) = had {
-            return Ok((Lease::new(Arc::clone(upstream), index, connection), true));
+            return Ok((leased(), connection, true));
         }
         let (to, secure) = (server.server(), upstream.secure());
         let open = async {
             if !shared {
-                return connect::open(to, secure).await;
+                return connect::open(to, secure).await.map(Connection::Http1);
             }
             let send = connect::open_shared(to, secure).await?;
             let idle = upstream.settings().keep_alive.idle;
-            Ok(multiplex::offer(server.id(), send, idle))
+            Ok(Connection::Http2(multiplex::offer(server.id(), send, idle)))
         };
         let opened = match timeout(connect, open).await {
             Ok(Ok(connection)) => Ok(connection),
@@ -238,9 +257,7 @@ async fn lease(
         };
         server.events.connected(opened.is_ok());
         match opened {
-            Ok(connection) => {
-                return Ok((Lease::new(Arc::clone(upstream), index, connection), false));
-            }
+            Ok(connection) => return Ok((leased(), connection, false)),
             Err(failed) => error = failed,
         }
         tried.push(index);
@@ -248,46 +265,78 @@ async fn lease(
     Err(error)
 }
 
-/// How long a kept connection has to become ready.
-const READY: Duration = Duration::from_millis(50);
-
-async fn kept(server: u64) -> Option<Connection> {
-    while let Some(mut connection) = pool::take(server) {
-        // Just returned, its task may not have run yet: this waits one turn, or says that the connection is gone. One that still is not
-        // ready after so long is not worth more waiting than a new one costs.
-        if let Ok(Ok(())) = timeout(READY, connection.send.ready()).await {
-            return Some(connection);
-        }
-    }
-    None
-}
-
 /// Why one try gave no answer.
 enum Failed {
     Late,
-    Unsent(Box<Request<Body>>, hyper::Error),
-    Broken(hyper::Error),
+    /// Not a byte of it went out.
+    Unsent(Request, UpstreamError),
+    /// Some did; `heard`: and some came back.
+    Broken {
+        error: UpstreamError,
+        heard: bool,
+    },
 }
 
-/// One try on one connection. The clock runs from the last piece of the upload that was taken, not from its start.
+/// One try on one connection.
 async fn exchange(
-    lease: &mut Lease,
-    request: Request<Body>,
+    connection: Connection,
+    request: Request,
     patience: Duration,
     upload: &Upload,
-) -> Result<http::Response<Incoming>, Failed> {
-    lease.connection().facts.heard.store(false, Relaxed);
-    let mut answer = std::pin::pin!(lease.connection().send.send(request));
+) -> Result<(response::Parts, Incoming), Failed> {
+    match (connection, request) {
+        (Connection::Http1(connection), Request::Http1(request)) => {
+            let mut exchange = connection.ask(request);
+            let answered = poll_fn(|cx| exchange.poll_head(cx));
+            let error = match in_time(answered, patience, upload).await? {
+                Ok(head) => return Ok((head, Incoming::http1(exchange))),
+                Err(error) => error,
+            };
+            let heard = exchange.heard();
+            let of_body = matches!(error, Fault::Request(_) | Fault::Length);
+            let error = UpstreamError::Http1(error);
+            Err(match exchange.into_unsent() {
+                Some(unsent) if !of_body => Failed::Unsent(Request::Http1(unsent), error),
+                _ => Failed::Broken { error, heard },
+            })
+        }
+        (Connection::Http2(mut shared), Request::Http2(request)) => {
+            let tunnel = *request.method() == Method::CONNECT;
+            let answered = shared.send.try_send_request(*request);
+            match in_time(answered, patience, upload).await? {
+                Ok(mut response) => {
+                    let upgrade = tunnel.then(|| hyper::upgrade::on(&mut response));
+                    let (head, body) = response.into_parts();
+                    Ok((head, Incoming::http2(body, shared.share, upgrade)))
+                }
+                Err(mut failed) => Err(match failed.take_message() {
+                    Some(unsent) => Failed::Unsent(
+                        Request::Http2(Box::new(unsent)),
+                        UpstreamError::Http2(failed.into_error()),
+                    ),
+                    None => Failed::Broken {
+                        error: UpstreamError::Http2(failed.into_error()),
+                        heard: true,
+                    },
+                }),
+            }
+        }
+        _ => unreachable!("an upstream speaks one protocol"),
+    }
+}
+
+/// The answer, unless its head is late. The clock runs from the last piece of the upload that was taken, not from its start.
+async fn in_time<A>(
+    answer: impl Future<Output = A>,
+    patience: Duration,
+    upload: &Upload,
+) -> Result<A, Failed> {
+    let mut answer = std::pin::pin!(answer);
     let mut deadline = Instant::now() + patience;
     loop {
         tokio::select! {
             biased;
-            answered = &mut answer => {
-                return answered.map_err(|mut failed| match failed.take_message() {
-                    Some(unsent) => Failed::Unsent(Box::new(unsent), failed.into_error()),
-                    None => Failed::Broken(failed.into_error()),
-                });
-            }
+            answered = &mut answer => return Ok(answered),
             () = sleep_until(deadline) => {
                 // A client that is late with its own body has a clock of its own.
                 let progressed = if upload.owed() {

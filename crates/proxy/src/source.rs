@@ -15,10 +15,9 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{error::BodyError, lease::Lease, summary::Outcome};
+use crate::{error::BodyError, incoming::Incoming, lease::Lease, summary::Outcome};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -40,10 +39,11 @@ pub(crate) enum Source {
 /// A client's request body: bounded in size and in its pauses.
 #[derive(Debug)]
 pub(crate) struct Request {
-    incoming: Incoming,
+    incoming: hyper::body::Incoming,
     left: u64,
     idle: Duration,
     pause: Option<Pin<Box<Sleep>>>,
+    broke: Option<hyper::Error>,
     upload: Arc<Upload>,
 }
 
@@ -108,12 +108,18 @@ impl Upload {
 }
 
 impl Request {
-    pub(crate) fn new(incoming: Incoming, limit: u64, idle: Duration, upload: Arc<Upload>) -> Self {
+    pub(crate) fn new(
+        incoming: hyper::body::Incoming,
+        limit: u64,
+        idle: Duration,
+        upload: Arc<Upload>,
+    ) -> Self {
         Self {
             incoming,
             left: limit,
             idle,
             pause: None,
+            broke: None,
             upload,
         }
     }
@@ -131,6 +137,9 @@ impl Request {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.broke.take() {
+            return Poll::Ready(Some(Err(BodyError::Client(error))));
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;
@@ -151,7 +160,12 @@ impl Request {
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Client(error)))),
+            Poll::Ready(Some(Err(error))) => {
+                // Told a turn later: a client that has left is seen by its connection first, and has broken nothing.
+                self.broke = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(None) => {
                 self.upload.finish();
                 Poll::Ready(None)
@@ -177,12 +191,12 @@ impl Source {
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
             Self::Encoded(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Encoded),
-            Self::Upstream(body, _) => Pin::new(body).poll_frame(cx).map_err(BodyError::Upstream),
+            Self::Upstream(body, _) => body.poll_frame(cx),
             Self::Request(request) => request.poll(cx),
         }
     }
 
-    /// Whose fault it is that an answer broke. hyper gives up an answer whose request breaks, and calls both the same.
+    /// Whose fault it is that an answer broke: one whose request breaks is given up.
     pub(crate) fn blame(&self) -> Outcome {
         match self {
             Self::Upstream(_, lease) if lease.request_broke() => Outcome::RequestFailed,

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Exchange, Upload,
+    Exchange, Upgraded, Upload,
     lease::Lease,
     summary::{Outcome, Summary},
 };
@@ -39,7 +39,7 @@ pub struct Tunnel {
     /// The client's side, there when the answer has been written.
     pub client: OnUpgrade,
     /// The upstream's side.
-    pub upstream: OnUpgrade,
+    pub upstream: Upgraded,
     /// The hold on the server.
     pub lease: Lease,
     /// Told how it ended.
@@ -59,16 +59,19 @@ impl Tunnel {
             traffic: Arc::new(Traffic::new(self.upload)),
         };
         let _lease = self.lease;
-        let (client, upstream) = tokio::join!(timeout(ANSWER, self.client), self.upstream);
-        let (Ok(Ok(client)), Ok(upstream)) = (client, upstream) else {
+        let Ok(Ok(client)) = timeout(ANSWER, self.client).await else {
             return account.close(Outcome::ClientGone);
         };
-        let side = |io, side| Side {
-            io: TokioIo::new(io),
-            side,
+        let mut client = Side {
+            io: TokioIo::new(client),
+            side: End::Client,
             traffic: Arc::clone(&account.traffic),
         };
-        let (mut client, mut upstream) = (side(client, End::Client), side(upstream, End::Upstream));
+        let mut upstream = Side {
+            io: self.upstream,
+            side: End::Upstream,
+            traffic: Arc::clone(&account.traffic),
+        };
         let copied = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER);
         let outcome = tokio::select! {
             biased;
@@ -193,13 +196,13 @@ impl Drop for Account {
 }
 
 /// One side of the tunnel, its reads counted and its failure remembered.
-struct Side {
-    io: TokioIo<Upgraded>,
+struct Side<S> {
+    io: S,
     side: End,
     traffic: Arc<Traffic>,
 }
 
-impl Side {
+impl<S> Side<S> {
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if result.is_err() {
             self.traffic.state().failed.get_or_insert(self.side);
@@ -208,7 +211,7 @@ impl Side {
     }
 }
 
-impl AsyncRead for Side {
+impl<S: AsyncRead + Unpin> AsyncRead for Side<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -223,7 +226,7 @@ impl AsyncRead for Side {
     }
 }
 
-impl AsyncWrite for Side {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Side<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -5,15 +5,17 @@ use http::{HeaderMap, HeaderValue, Version, header};
 
 /// Adds weir to those a message came through.
 pub fn add_via(headers: &mut HeaderMap, came_in: Version) {
-    headers.append(
-        header::VIA,
-        HeaderValue::from_static(match came_in {
-            Version::HTTP_09 | Version::HTTP_10 => "1.0 weir",
-            Version::HTTP_2 => "2 weir",
-            Version::HTTP_3 => "3 weir",
-            _ => "1.1 weir",
-        }),
-    );
+    headers.append(header::VIA, via(came_in));
+}
+
+/// weir's own word.
+pub(crate) fn via(came_in: Version) -> HeaderValue {
+    HeaderValue::from_static(match came_in {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 weir",
+        Version::HTTP_2 => "2 weir",
+        Version::HTTP_3 => "3 weir",
+        _ => "1.1 weir",
+    })
 }
 
 #[cfg(test)]

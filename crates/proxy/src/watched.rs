@@ -17,7 +17,6 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 use weir_llm::Media;
 
@@ -29,6 +28,7 @@ use crate::{
     drain, encode,
     error::BodyError,
     inbound::Kind,
+    incoming::Incoming,
     lease::Lease,
     settings::{OnDisconnect, StreamPolicy, Timeouts},
     source::{Request, Source, Upload},
@@ -79,13 +79,11 @@ struct Watch {
 #[derive(Debug)]
 enum State {
     Flowing,
-    /// Broken, its error event handed out; the end follows when that was written.
+    /// Broken, its error event handed out if there is one; the end follows when all that it has said was written.
     LastWords {
         outcome: Outcome,
         patience: Pin<Box<Sleep>>,
     },
-    /// Broken; the next poll says so.
-    Broken(Outcome),
     Over,
 }
 
@@ -115,7 +113,11 @@ impl Body {
     }
 
     /// A client's request body of at most `limit` bytes, with pauses of at most `idle`; and how its upload goes.
-    pub fn request(incoming: Incoming, limit: u64, idle: Duration) -> (Self, Arc<Upload>) {
+    pub fn request(
+        incoming: hyper::body::Incoming,
+        limit: u64,
+        idle: Duration,
+    ) -> (Self, Arc<Upload>) {
         let upload = Upload::start();
         let body = if http_body::Body::is_end_stream(&incoming) {
             upload.finish();
@@ -140,11 +142,7 @@ impl Body {
         policy: StreamPolicy,
         waiting: Waiting,
     ) -> Self {
-        let mut watch = Watch::new(
-            exchange,
-            Some(kind),
-            http_body::Body::size_hint(&incoming).exact(),
-        );
+        let mut watch = Watch::new(exchange, Some(kind), incoming.size_hint().exact());
         watch.clocks = Some(Clocks::start(
             timeouts,
             // A stream whose events may not be read cannot be late with one.
@@ -198,8 +196,8 @@ impl Body {
     fn complete(source: &mut Source, watch: &mut Watch) {
         watch.finish(Outcome::Complete);
         watch.state = State::Over;
-        if let Source::Upstream(_, lease) = std::mem::replace(source, Source::Empty) {
-            lease.release();
+        if let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty) {
+            lease.release(incoming);
         }
     }
 
@@ -216,15 +214,11 @@ impl Body {
             None
         };
         watch.finish(outcome);
-        watch.state = match words {
-            Some(_) => {
-                watch.seat.speaks();
-                State::LastWords {
-                    outcome,
-                    patience: Box::pin(sleep(LAST_WORDS)),
-                }
-            }
-            None => State::Broken(outcome),
+        // Without words of its own too: what came before them may have come in this same poll.
+        watch.seat.speaks();
+        watch.state = State::LastWords {
+            outcome,
+            patience: Box::pin(sleep(LAST_WORDS)),
         };
         words.map(Frame::data)
     }
@@ -301,8 +295,10 @@ impl http_body::Body for Body {
             // Inside an encoder: nobody else sees that the upstream is done with its connection.
             let ended = matches!(polled, Poll::Ready(None))
                 || matches!(polled, Poll::Ready(Some(Ok(_)))) && source.is_end();
-            if ended && let Source::Upstream(_, lease) = std::mem::replace(source, Source::Empty) {
-                lease.release();
+            if ended
+                && let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty)
+            {
+                lease.release(incoming);
             }
             return polled;
         };
@@ -323,7 +319,6 @@ impl http_body::Body for Body {
         }
         let outcome = match &mut watch.state {
             State::Flowing | State::Over => return Poll::Ready(None),
-            State::Broken(outcome) => *outcome,
             State::LastWords { outcome, patience } => {
                 watch.seat.register(cx.waker());
                 if !watch.seat.was_heard() && patience.as_mut().poll(cx).is_pending() {
@@ -340,7 +335,7 @@ impl http_body::Body for Body {
         match self.watch.as_deref().map(|watch| &watch.state) {
             None | Some(State::Flowing) => self.source.is_end(),
             Some(State::Over) => true,
-            Some(State::LastWords { .. } | State::Broken(_)) => false,
+            Some(State::LastWords { .. }) => false,
         }
     }
 

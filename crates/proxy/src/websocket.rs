@@ -70,9 +70,13 @@ impl Handshake {
 
     /// The two headers of one hop that make a message an upgrade, of requests and of answers.
     pub fn write(headers: &mut HeaderMap) {
-        headers.insert(header::CONNECTION, UPGRADE);
-        headers.insert(header::UPGRADE, WEBSOCKET);
+        for (name, value) in Self::LINES {
+            headers.insert(name, value);
+        }
     }
+
+    pub(crate) const LINES: [(HeaderName, HeaderValue); 2] =
+        [(header::CONNECTION, UPGRADE), (header::UPGRADE, WEBSOCKET)];
 
     /// Whether a 101 with these headers grants this handshake.
     pub(crate) fn is_granted(&self, headers: &HeaderMap) -> bool {

@@ -1,11 +1,11 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::{cell::Cell, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderValue, Uri, Version, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
-use weir_auth::{Caller, identity, upgrade};
+use weir_auth::{Caller, Withheld, identity, upgrade};
 use weir_config::plan::Authorization;
 use weir_proxy::{
     Body, Upload,
@@ -18,7 +18,6 @@ use weir_proxy::{
     settings::{StreamPolicy, Timeouts},
     upstream::UpstreamState,
     via::add_via,
-    websocket::Handshake,
 };
 use weir_route::Rewrite;
 
@@ -67,13 +66,28 @@ impl Forward<'_> {
         let waiting = self.client.downstream.wait_on_upstream();
         let max_body = gateway.plan.routes[self.asked.route].max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
+        let (withheld, added) = self.headers(gateway, &head, ledger);
+        let outbound = Outbound {
+            headers: &head.headers,
+            host: match &self.upstream.settings().host {
+                Some(host) => host.clone(),
+                None => self.asked_host()?,
+            },
+            asked: self.asked_host()?,
+            sender: self.sender,
+            via: gateway.plan.via.then_some(head.version),
+            withheld: &withheld,
+            added: &added,
+            upgrade: self.upgrade.is_some(),
+            traceparent: ledger.traceparent(),
+        };
         let outgoing = Outgoing {
             target: self.target(gateway, &head)?,
-            headers: self.headers(gateway, &head, ledger)?,
-            method: head.method.clone(),
+            headers: &outbound,
+            method: &head.method,
             body,
             upload: Arc::clone(&upload),
-            handshake: self.upgrade.map(|upgrade| upgrade.handshake.clone()),
+            handshake: self.upgrade.map(|upgrade| &upgrade.handshake),
         };
         ledger.uploads(&upload);
         let mut answer = tokio::select! {
@@ -91,8 +105,8 @@ impl Forward<'_> {
         if gateway.plan.via {
             add_via(&mut answer.head.headers, answer.head.version);
         }
-        // What hyper's client left there (an odd reason phrase) is of the upstream's hop, and so is its version: an HTTP/1.0 server's would
-        // take the chunks away from the client, and with them the only way to say that the answer broke.
+        // What hyper's client left there is of the upstream's hop, and so is its version: an HTTP/1.0 server's would take the chunks away
+        // from the client, and with them the only way to say that the answer broke.
         answer.head.extensions.clear();
         answer.head.version = Version::HTTP_11;
         Ok(Passed {
@@ -105,13 +119,20 @@ impl Forward<'_> {
         })
     }
 
+    /// What of the client's headers stays here, and what weir says itself. What it has taken its caller from is weir's, and goes no
+    /// further unless the file says so.
     fn headers(
         &self,
         gateway: &Gateway,
         head: &Parts,
         ledger: &Ledger,
-    ) -> Result<http::HeaderMap, Refusal> {
-        let mut identity = identity::headers(self.caller);
+    ) -> (Vec<HeaderName>, Vec<(HeaderName, HeaderValue)>) {
+        let reserved = |name: &&HeaderName| identity::is_reserved(name.as_str(), &[] as &[&str]);
+        let mut withheld: Vec<_> = head.headers.keys().filter(reserved).cloned().collect();
+        if !withheld.is_empty() {
+            ledger.forged();
+        }
+        let mut added = identity::headers(self.caller);
         let upstream = &self.upstream.settings().name;
         let signed = gateway.plan.identity.as_ref().and_then(|signer| {
             signer.sign(
@@ -121,61 +142,32 @@ impl Forward<'_> {
                 SystemTime::now(),
             )
         });
-        identity.extend(signed.clone().map(|token| (identity::IDENTITY, token)));
-        let forged = Cell::new(false);
-        let reserved = |name: &str| {
-            let reserved = identity::is_reserved(name, &[] as &[&str]);
-            forged.set(forged.get() | reserved);
-            reserved
-        };
-        let outbound = Outbound {
-            headers: &head.headers,
-            host: match &self.upstream.settings().host {
-                Some(host) => host.clone(),
-                None => self.asked_host()?,
-            },
-            asked: self.asked_host()?,
-            sender: self.sender,
-            via: gateway.plan.via.then_some(head.version),
-            identity: &identity,
-            traceparent: ledger.traceparent(),
-            reserved: &reserved,
-        };
-        let mut headers = outbound.headers();
-        if forged.get() {
-            ledger.forged();
-        }
-        self.credentials(gateway, &mut headers, signed.as_ref());
-        if self.upgrade.is_some() {
-            Handshake::write(&mut headers);
-        }
-        Ok(headers)
-    }
-
-    /// What weir has taken its caller from is weir's, and goes no further unless the file says so.
-    fn credentials(
-        &self,
-        gateway: &Gateway,
-        headers: &mut http::HeaderMap,
-        signed: Option<&HeaderValue>,
-    ) {
+        let mut credentials = Withheld::default();
         let auth = gateway.plan.routes[self.asked.route].auth;
         if let Some(auth) = auth.map(|index| &gateway.plan.auth[index]) {
+            let authorization = self.authorization == Authorization::Unless;
             auth.verifier
-                .take_away(headers, self.authorization == Authorization::Unless);
+                .withhold(&head.headers, authorization, &mut credentials);
         }
+        withheld.extend(credentials.names);
+        let protocols = credentials.protocols;
+        added.extend(protocols.map(|list| (header::SEC_WEBSOCKET_PROTOCOL, list)));
         match self.authorization {
             Authorization::Unless | Authorization::Pass => {}
-            Authorization::Strip => drop(headers.remove(header::AUTHORIZATION)),
+            Authorization::Strip => withheld.push(header::AUTHORIZATION),
             Authorization::Replace => {
-                headers.remove(header::AUTHORIZATION);
-                let bearer = signed.map(|token| [b"Bearer ", token.as_bytes()].concat());
+                withheld.push(header::AUTHORIZATION);
+                let bearer = signed
+                    .as_ref()
+                    .map(|token| [b"Bearer ", token.as_bytes()].concat());
                 if let Some(Ok(mut value)) = bearer.as_deref().map(HeaderValue::from_bytes) {
                     value.set_sensitive(true);
-                    headers.insert(header::AUTHORIZATION, value);
+                    added.push((header::AUTHORIZATION, value));
                 }
             }
         }
+        added.extend(signed.map(|token| (identity::IDENTITY, token)));
+        (withheld, added)
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.
@@ -189,7 +181,7 @@ impl Forward<'_> {
     }
 
     /// Origin form: the rewritten path, and the query exactly as it came, but for a token in it that weir has read.
-    fn target(&self, gateway: &Gateway, head: &Parts) -> Result<Uri, Refusal> {
+    fn target(&self, gateway: &Gateway, head: &Parts) -> Result<PathAndQuery, Refusal> {
         let path = self.rewrite.apply(&self.asked.path);
         let auth = gateway.plan.routes[self.asked.route].auth;
         let reads_query = auth.is_some_and(|index| gateway.plan.auth[index].reads_query);
@@ -202,8 +194,6 @@ impl Forward<'_> {
             }
             _ => with_query(&path, head),
         };
-        PathAndQuery::from_maybe_shared(target)
-            .map(Uri::from)
-            .map_err(|_| Refusal::Internal)
+        PathAndQuery::from_maybe_shared(target).map_err(|_| Refusal::Internal)
     }
 }

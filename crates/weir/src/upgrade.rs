@@ -3,7 +3,7 @@
 
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
-use weir_proxy::{Body, send::Answer, tunnel::Tunnel, websocket::Handshake};
+use weir_proxy::{Body, Upgraded, send::Answer, tunnel::Tunnel, websocket::Handshake};
 
 use crate::{client::Client, forward::Passed, ledger::Ledger};
 
@@ -41,7 +41,7 @@ impl Upgrade {
     pub(crate) fn grant(
         self,
         passed: Passed,
-        upstream: OnUpgrade,
+        upstream: Upgraded,
         mut ledger: Ledger,
         client: &Client,
     ) -> Response<Body> {

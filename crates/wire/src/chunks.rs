@@ -1,5 +1,5 @@
 //! A chunked body, followed to its end (RFC 9112 section 7.1): sizes in hexadecimal, CRLF and nothing else, extensions bounded, trailers
-//! with the form of headers. It changes nothing and keeps no data.
+//! with the form of headers. One set of rules for both sides: of a request the bytes pass as they are, of an answer only the data is taken.
 
 use crate::{Fault, characters::is_text, fields::split};
 
@@ -7,156 +7,181 @@ use crate::{Fault, characters::is_text, fields::split};
 const LINE: usize = 4096;
 /// The most trailer lines.
 const TRAILERS: usize = 32;
+/// The most digits of a size: more would not fit.
+const DIGITS: u8 = 16;
 
 /// How far a chunked body has come.
-#[derive(Debug)]
-pub(crate) struct Chunks {
+#[derive(Debug, Default)]
+pub struct Chunks {
     state: State,
-    /// The bytes of the size line or trailer line that is not yet whole.
-    line: Vec<u8>,
-    trailers: usize,
-    /// Found behind bytes that were right.
-    fault: Option<Fault>,
+    trailers: Trailers,
+}
+
+/// What the first of some bytes are: so many of the framing, and behind them so many of the body itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Sizes, line ends, trailers.
+    pub framing: usize,
+    /// Data of one chunk.
+    pub data: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Size,
+    Size {
+        digits: u8,
+        size: u64,
+    },
+    /// `length` of the whole line so far.
+    Extension {
+        size: u64,
+        length: usize,
+    },
+    /// The CR of a size line was seen.
+    SizeEnd(u64),
     Data(u64),
-    /// The line end after a chunk's data, and how much of it has come.
-    DataEnd,
+    /// The line end after a chunk's data, and its second half.
+    DataCr,
+    DataLf,
     Trailer,
+    TrailerEnd,
     Done,
+    Broken(Fault),
+}
+
+#[derive(Debug, Default)]
+struct Trailers {
+    whole: Vec<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Size { digits: 0, size: 0 }
+    }
 }
 
 impl Chunks {
-    pub(crate) fn new() -> Self {
-        Self {
-            state: State::Size,
-            line: Vec::new(),
-            trailers: 0,
-            fault: None,
-        }
-    }
-
     /// Whether the body's end was seen.
-    pub(crate) fn done(&self) -> bool {
+    pub fn done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// How many of these bytes belong to the body and are right. Fewer than all of them at its end, and before what is wrong: events that
-    /// came whole in the same segment are still passed on.
+    /// The trailers, once the body is done: names, which are tokens, and values.
+    pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.trailers
+            .whole
+            .iter()
+            .filter_map(|line| split(line).ok())
+    }
+
+    /// What comes first in these bytes, up to the end of a chunk's data; less than all of them also at the body's end, and before what is
+    /// wrong: events that came whole in the same segment are still passed on.
+    ///
+    /// # Errors
+    /// What is wrong with the first byte.
+    pub fn part(&mut self, bytes: &[u8]) -> Result<Part, Fault> {
+        let mut at = 0;
+        while at < bytes.len() {
+            self.state = match self.state {
+                State::Done => break,
+                State::Broken(fault) if at == 0 => return Err(fault),
+                State::Broken(_) => break,
+                State::Data(left) => {
+                    let here = left.min((bytes.len() - at) as u64);
+                    self.state = match left - here {
+                        0 => State::DataCr,
+                        left => State::Data(left),
+                    };
+                    let data = usize::try_from(here).expect("no more than the slice");
+                    return Ok(Part { framing: at, data });
+                }
+                framing => match self.byte(framing, bytes[at]) {
+                    Ok(next) => {
+                        at += 1;
+                        next
+                    }
+                    Err(fault) => State::Broken(fault),
+                },
+            };
+        }
+        Ok(Part {
+            framing: at,
+            data: 0,
+        })
+    }
+
+    /// How many of these bytes belong to the body and are right.
     ///
     /// # Errors
     /// What is wrong with the first byte.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::Done && self.fault.is_none() {
-            if let State::Data(left) = self.state {
-                let here = left.min((bytes.len() - at) as u64);
-                at += usize::try_from(here).expect("no more than the slice");
-                self.state = match left - here {
-                    0 => State::DataEnd,
-                    left => State::Data(left),
-                };
-                continue;
-            }
-            match self.byte(bytes[at]) {
-                Ok(()) => at += 1,
-                Err(fault) => self.fault = Some(fault),
+        while at < bytes.len() && !self.done() {
+            match self.part(&bytes[at..]) {
+                Ok(part) => at += part.framing + part.data,
+                Err(fault) if at == 0 => return Err(fault),
+                Err(_) => break,
             }
         }
-        match self.fault {
-            Some(fault) if at == 0 => Err(fault),
-            _ => Ok(at),
-        }
+        Ok(at)
     }
 
-    /// A byte of a size line, a data end or a trailer.
-    fn byte(&mut self, byte: u8) -> Result<(), Fault> {
-        match (self.line.last(), byte) {
-            (Some(b'\r'), b'\n') => {
-                self.line.pop();
-                let line = std::mem::take(&mut self.line);
-                self.state = self.next(&line)?;
-                return Ok(());
-            }
-            (Some(b'\r'), _) | (_, b'\n') => return Err(self.fault()),
-            _ => self.line.push(byte),
-        }
-        let longest = if self.state == State::DataEnd {
-            1
-        } else {
-            LINE
-        };
-        if self.line.len() > longest
-            || (self.state == State::DataEnd && byte != b'\r')
-            || (self.state == State::Size && !self.can_be_size())
-        {
-            return Err(self.fault());
-        }
-        Ok(())
-    }
-
-    fn next(&mut self, line: &[u8]) -> Result<State, Fault> {
-        Ok(match self.state {
-            State::Size => match size(line).ok_or(Fault::Chunk)? {
-                0 => State::Trailer,
-                size => State::Data(size),
+    /// A byte that is no data. Refused at the first wrong one: whoever waits for the line end waits for nothing. No blanks around a size:
+    /// an old server pads with them, an attacker hides behind them.
+    fn byte(&mut self, state: State, byte: u8) -> Result<State, Fault> {
+        Ok(match (state, byte) {
+            (State::Size { digits, size }, byte) => match (char::from(byte).to_digit(16), byte) {
+                (Some(digit), _) if digits < DIGITS => State::Size {
+                    digits: digits + 1,
+                    size: size << 4 | u64::from(digit),
+                },
+                (None, b'\r') if digits > 0 => State::SizeEnd(size),
+                (None, b';') if digits > 0 => State::Extension {
+                    size,
+                    length: usize::from(digits) + 1,
+                },
+                _ => return Err(Fault::Chunk),
             },
-            State::DataEnd if line.is_empty() => State::Size,
-            State::Trailer if line.is_empty() => State::Done,
-            State::Trailer => {
-                self.trailers += 1;
-                split(line).map_err(|_| Fault::Trailer)?;
-                if self.trailers > TRAILERS {
+            (State::Extension { size, .. }, b'\r') => State::SizeEnd(size),
+            (State::Extension { size, length }, byte) if length < LINE && is_text(&[byte]) => {
+                State::Extension {
+                    size,
+                    length: length + 1,
+                }
+            }
+            (State::SizeEnd(0), b'\n') => State::Trailer,
+            (State::SizeEnd(size), b'\n') => State::Data(size),
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::default(),
+            (State::Trailer, b'\r') => State::TrailerEnd,
+            (State::Trailer, byte) if byte != b'\n' => {
+                self.trailers.line.push(byte);
+                if self.trailers.line.len() > LINE {
                     return Err(Fault::Trailer);
                 }
                 State::Trailer
             }
-            State::DataEnd | State::Data(_) | State::Done => return Err(Fault::Chunk),
+            (State::TrailerEnd, b'\n') => self.trailers.next()?,
+            (State::Trailer | State::TrailerEnd, _) => return Err(Fault::Trailer),
+            _ => return Err(Fault::Chunk),
         })
-    }
-
-    /// Refused at the first wrong byte: whoever waits for the line end waits for nothing.
-    fn can_be_size(&self) -> bool {
-        let digits = self
-            .line
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        digits <= 16
-            && match self.line.get(digits) {
-                None => true,
-                Some(b'\r') => digits > 0 && self.line.len() == digits + 1,
-                Some(b';') => digits > 0,
-                Some(_) => false,
-            }
-    }
-
-    fn fault(&self) -> Fault {
-        if self.state == State::Trailer {
-            Fault::Trailer
-        } else {
-            Fault::Chunk
-        }
     }
 }
 
-/// `1*HEXDIG [;extension]`, at most 16 digits. No blanks: an old server pads with them, an attacker hides behind them.
-fn size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .iter()
-        .position(|byte| *byte == b';')
-        .unwrap_or(line.len());
-    let (digits, extension) = line.split_at(digits);
-    if digits.is_empty() || digits.len() > 16 || !is_text(extension) {
-        return None;
+impl Trailers {
+    /// Takes the line that became whole.
+    fn next(&mut self) -> Result<State, Fault> {
+        if self.line.is_empty() {
+            return Ok(State::Done);
+        }
+        split(&self.line).map_err(|_| Fault::Trailer)?;
+        if self.whole.len() == TRAILERS {
+            return Err(Fault::Trailer);
+        }
+        self.whole.push(std::mem::take(&mut self.line));
+        Ok(State::Trailer)
     }
-    digits.iter().try_fold(0, |size, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(size << 4 | u64::from(digit))
-    })
 }
 
 #[cfg(test)]
@@ -165,7 +190,7 @@ mod tests {
 
     /// Fed whole and byte by byte: the same verdict.
     fn read(bytes: &[u8]) -> Result<Option<usize>, Fault> {
-        let mut whole = Chunks::new();
+        let mut whole = Chunks::default();
         let mut at = 0;
         let verdict = loop {
             match whole.pass(&bytes[at..]) {
@@ -176,7 +201,7 @@ mod tests {
                 break Ok(whole.done().then_some(at));
             }
         };
-        let mut pieces = Chunks::new();
+        let mut pieces = Chunks::default();
         let mut passed = 0;
         let mut dripped = Ok(None);
         for byte in bytes {

@@ -9,12 +9,12 @@ use crate::{
 
 /// What the lines so far say of the body.
 #[derive(Debug, Default)]
-pub(crate) struct Fields {
+pub struct Fields {
     count: usize,
     /// Content-Length.
-    pub(crate) length: Option<u64>,
+    pub length: Option<u64>,
     /// Transfer-Encoding, which can only be `chunked`.
-    pub(crate) chunked: bool,
+    pub chunked: bool,
 }
 
 impl Fields {
@@ -25,6 +25,15 @@ impl Fields {
             return Err(Fault::TooManyFields);
         }
         let (name, value) = split(line)?;
+        self.field(name, value)?;
+        Ok((name, value))
+    }
+
+    /// Takes a line that was split already.
+    ///
+    /// # Errors
+    /// A length or a coding that two readers could understand differently.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = number(value).ok_or(Fault::Length)?;
             if self.length.replace(length).is_some() {
@@ -39,7 +48,7 @@ impl Fields {
             }
             self.chunked = true;
         }
-        Ok((name, value))
+        Ok(())
     }
 }
 

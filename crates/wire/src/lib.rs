@@ -2,9 +2,9 @@
 //! their strictest form. A head is let through whole or not at all, so the HTTP library behind never sees what weir would not vouch for.
 //!
 //! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Intake`] sits in a socket
-//! wrapper and is told what was read; [`Requests`] are what clients send, [`Answers`] what upstreams send; [`Fault`] is every way to be wrong.
+//! wrapper and is told what was read; [`Requests`] are what clients send; [`Fault`] is every way to be wrong. What upstreams send is read by
+//! `weir-h1`, by the same [`Fields`] and [`Chunks`].
 
-mod answers;
 mod characters;
 mod chunks;
 mod fault;
@@ -13,8 +13,9 @@ mod intake;
 mod lines;
 mod requests;
 
-pub use answers::Answers;
+pub use chunks::{Chunks, Part};
 pub use fault::Fault;
+pub use fields::Fields;
 pub use intake::{Intake, Messages, Next, Stop};
 pub use requests::Requests;
 

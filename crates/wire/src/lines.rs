@@ -16,11 +16,9 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Hands every line that became whole to `line`, without its end; the head's length once the empty line was seen.
-    /// `lone_lf`: a line may end with LF alone, as RFC 9112 section 2.2 allows a recipient to take it.
     pub(crate) fn scan(
         &mut self,
         bytes: &[u8],
-        lone_lf: bool,
         mut line: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<Option<usize>, Fault> {
         while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
@@ -28,10 +26,8 @@ impl Lines {
             if end >= MAX_HEAD {
                 return Err(Fault::TooLarge);
             }
-            let text = match &bytes[self.start..end] {
-                [text @ .., b'\r'] => text,
-                text if lone_lf => text,
-                _ => return Err(Fault::BareLf),
+            let [text @ .., b'\r'] = &bytes[self.start..end] else {
+                return Err(Fault::BareLf);
             };
             if memchr(b'\r', text).is_some() {
                 return Err(Fault::BareCr);

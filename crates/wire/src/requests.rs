@@ -78,7 +78,7 @@ impl Requests {
                 self.blanks = 0;
                 self.upgrade = head.upgrade;
                 match (head.fields.chunked, head.fields.length) {
-                    (true, _) => self.state = State::Chunked(Chunks::new()),
+                    (true, _) => self.state = State::Chunked(Chunks::default()),
                     (false, Some(length)) if length > 0 => self.state = State::Length(length),
                     _ => self.body_over(),
                 }
@@ -133,7 +133,7 @@ impl Head {
             upgrade,
             first_seen,
         } = self;
-        let found = lines.scan(bytes, false, |line| {
+        let found = lines.scan(bytes, |line| {
             if !*first_seen {
                 *first_seen = true;
                 let (connect, http_1_0) = request_line(line)?;

@@ -1,0 +1,230 @@
+//! The body of an answer, taken out of its framing. Small reads are copied, once and in their exact size, several chunks of a read into one
+//! piece; large ones are cut where the framing is and handed on as they are.
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Frame, SizeHint};
+use weir_wire::{Chunks, Fault};
+
+use crate::lent::Piece;
+
+/// Chunks from so many bytes on are handed over, where they lie in a large read.
+const SLICE: usize = 4096;
+
+/// How the body's end is told.
+#[derive(Debug)]
+pub(crate) enum Framing {
+    /// There is none.
+    None,
+    /// By its length; so much of it is still to come.
+    Length(u64),
+    /// By chunks.
+    Chunked(Box<Chunks>),
+    /// By the end of the connection, or another protocol has begun.
+    Close,
+}
+
+/// A body as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    state: State,
+    /// To be handed on.
+    ready: Bytes,
+    /// Of a large read, chunks still in their framing.
+    held: Bytes,
+    /// Its length is known from its head.
+    sized: bool,
+    /// Bytes came that belong to no answer.
+    surplus: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Framing),
+    /// Its end was read, but not told: whoever asks before the first frame must not take a chunked body for none.
+    Ended(Option<Box<HeaderMap>>),
+    Broken(Fault),
+    Over,
+}
+
+impl Reading {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self {
+            sized: matches!(framing, Framing::None | Framing::Length(_)),
+            state: match framing {
+                Framing::None => State::Over,
+                framing => State::Open(framing),
+            },
+            ready: Bytes::new(),
+            held: Bytes::new(),
+            surplus: false,
+        }
+    }
+
+    /// Takes what was read, when [`Reading::next`] has no more; false if the connection ended too early.
+    pub(crate) fn fill(&mut self, piece: Piece<'_>) -> bool {
+        match piece {
+            Piece::End => {
+                if matches!(self.state, State::Open(Framing::Close)) {
+                    self.state = State::Over;
+                }
+                return !matches!(self.state, State::Open(_));
+            }
+            Piece::Small(bytes) => {
+                self.ready = match self.cut(bytes.len()) {
+                    Some(count) => Bytes::copy_from_slice(&bytes[..count]),
+                    None => self.gather(&[], bytes),
+                };
+            }
+            Piece::Large(mut bytes) => match self.cut(bytes.len()) {
+                Some(count) => {
+                    bytes.truncate(count);
+                    self.ready = bytes;
+                }
+                None => self.held = bytes,
+            },
+        }
+        true
+    }
+
+    /// The next frame of what was read; `None`: read more, or there is no more.
+    pub(crate) fn next(&mut self) -> Option<Result<Frame<Bytes>, Fault>> {
+        while self.ready.is_empty() && !self.held.is_empty() {
+            self.slice();
+        }
+        if !self.ready.is_empty() {
+            if matches!(self.state, State::Ended(None)) && self.held.is_empty() {
+                self.state = State::Over;
+            }
+            return Some(Ok(Frame::data(std::mem::take(&mut self.ready))));
+        }
+        match &mut self.state {
+            State::Ended(trailers) => {
+                let trailers = trailers.take();
+                self.state = State::Over;
+                trailers.map(|trailers| Ok(Frame::trailers(*trailers)))
+            }
+            State::Broken(fault) => Some(Err(*fault)),
+            State::Open(_) | State::Over => None,
+        }
+    }
+
+    /// Whether there will be no more frames.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over) && self.ready.is_empty()
+    }
+
+    /// Whether it ended as its framing says, and nothing came behind it.
+    pub(crate) fn is_clean(&self) -> bool {
+        matches!(self.state, State::Over | State::Ended(_)) && self.held.is_empty() && !self.surplus
+    }
+
+    /// What was read of another protocol.
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.ready
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let ready = self.ready.len() as u64;
+        match self.state {
+            State::Open(Framing::Length(left)) => SizeHint::with_exact(left + ready),
+            State::Over if self.sized => SizeHint::with_exact(ready),
+            _ => SizeHint::new(),
+        }
+    }
+
+    /// How many of so many bytes are the body's, where that does not depend on what they are.
+    fn cut(&mut self, count: usize) -> Option<usize> {
+        match &mut self.state {
+            State::Open(Framing::Chunked(_)) => None,
+            State::Open(Framing::Length(left)) => {
+                let here = (*left).min(count as u64);
+                *left -= here;
+                if *left == 0 {
+                    self.state = State::Over;
+                }
+                let here = usize::try_from(here).expect("no more than the read");
+                self.surplus |= here < count;
+                Some(here)
+            }
+            State::Open(Framing::Close) => Some(count),
+            State::Open(Framing::None) | State::Ended(_) | State::Broken(_) | State::Over => {
+                self.surplus |= count > 0;
+                Some(0)
+            }
+        }
+    }
+
+    /// Copies the data of all these chunks behind `first`, which is data.
+    fn gather<'b>(&mut self, mut first: &'b [u8], mut rest: &'b [u8]) -> Bytes {
+        let mut several = Vec::new();
+        while !rest.is_empty() {
+            let Some((framing, data)) = self.part(rest) else {
+                break;
+            };
+            let (data, behind) = rest[framing..].split_at(data);
+            rest = behind;
+            if first.is_empty() {
+                first = data;
+            } else if !data.is_empty() {
+                if several.is_empty() {
+                    several.reserve_exact(first.len() + data.len() + rest.len());
+                    several.extend_from_slice(first);
+                }
+                several.extend_from_slice(data);
+            }
+        }
+        if several.is_empty() {
+            Bytes::copy_from_slice(first)
+        } else {
+            several.into()
+        }
+    }
+
+    /// Takes the next chunk out of what is held.
+    fn slice(&mut self) {
+        let mut held = std::mem::take(&mut self.held);
+        let Some((framing, data)) = self.part(&held) else {
+            return;
+        };
+        held.advance(framing);
+        if data >= SLICE {
+            self.ready = held.split_to(data);
+            self.held = held;
+        } else {
+            self.ready = self.gather(&held[..data], &held[data..]);
+        }
+    }
+
+    /// The next part of these bytes: so many of framing, so many of data behind them. `None`: nothing of them is the body's.
+    fn part(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let State::Open(Framing::Chunked(chunks)) = &mut self.state else {
+            self.surplus = true;
+            return None;
+        };
+        match chunks.part(bytes) {
+            Ok(part) => {
+                if chunks.done() {
+                    self.state = State::Ended(trailers(chunks));
+                }
+                Some((part.framing, part.data))
+            }
+            Err(fault) => {
+                self.state = State::Broken(fault);
+                None
+            }
+        }
+    }
+}
+
+fn trailers(chunks: &Chunks) -> Option<Box<HeaderMap>> {
+    let mut map = HeaderMap::new();
+    for (name, value) in chunks.trailers() {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            map.append(name, value);
+        }
+    }
+    (!map.is_empty()).then(|| Box::new(map))
+}

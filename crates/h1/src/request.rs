@@ -1,0 +1,164 @@
+//! A request as it goes over the wire: its head is written as it is decided, line by line into the bytes that are sent, and kept in no
+//! other form. How its body is framed is decided here, and nowhere else.
+
+use std::{cell::Cell, fmt, io::Write};
+
+use http::{HeaderName, HeaderValue, Method, header};
+use http_body::Body;
+
+use crate::upload::{Framing, Upload};
+
+/// The longest head whose buffer is kept for the next one, in bytes.
+const KEPT: usize = 16 * 1024;
+
+thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A head being written.
+#[derive(Debug)]
+pub struct RequestHead {
+    bytes: Vec<u8>,
+    head_only: bool,
+    /// The server may expect to be told that there is no body (RFC 9110 section 8.6); IIS answers 411 otherwise.
+    expects_body: bool,
+}
+
+/// A request, ready to be sent or on its way.
+#[derive(Debug)]
+pub struct Request<B> {
+    pub(crate) upload: Upload<B>,
+    pub(crate) head_only: bool,
+}
+
+impl RequestHead {
+    /// `target`: in origin form, as [`http::uri::PathAndQuery`] prints it.
+    pub fn new(method: &Method, target: &http::uri::PathAndQuery) -> Self {
+        let mut bytes = SPARE.take();
+        bytes.extend_from_slice(method.as_str().as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(target.as_str().as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        Self {
+            bytes,
+            head_only: *method == Method::HEAD,
+            expects_body: matches!(*method, Method::POST | Method::PUT | Method::PATCH),
+        }
+    }
+
+    /// Adds a line. Lines that frame the body or the connection are not to be among them, but for those of an upgrade.
+    pub fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.begin(name);
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds a line of words that are no value yet. One that could end the line is left out with it.
+    pub fn words(&mut self, name: &HeaderName, words: fmt::Arguments<'_>) {
+        let before = self.bytes.len();
+        self.begin(name);
+        let value = self.bytes.len();
+        let written = self.bytes.write_fmt(words);
+        let is_text = |byte: &u8| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t';
+        if written.is_ok() && self.bytes[value..].iter().all(is_text) {
+            self.bytes.extend_from_slice(b"\r\n");
+        } else {
+            self.bytes.truncate(before);
+        }
+    }
+
+    /// Ends the head with the lines that frame this body.
+    pub fn body<B: Body>(mut self, body: B) -> Request<B> {
+        let framing = match body.size_hint().exact() {
+            _ if body.is_end_stream() => None,
+            Some(0) => None,
+            Some(length) => Some(Framing::Length(length)),
+            None => Some(Framing::Chunked),
+        };
+        match framing {
+            Some(Framing::Length(length)) => {
+                self.words(&header::CONTENT_LENGTH, format_args!("{length}"));
+            }
+            Some(Framing::Chunked) => self
+                .bytes
+                .extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            None if self.expects_body => self.bytes.extend_from_slice(b"content-length: 0\r\n"),
+            None => {}
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        Request {
+            upload: Upload::new(self.bytes, framing.map(|framing| (framing, body))),
+            head_only: self.head_only,
+        }
+    }
+
+    fn begin(&mut self, name: &HeaderName) {
+        self.bytes.extend_from_slice(name.as_str().as_bytes());
+        self.bytes.extend_from_slice(b": ");
+    }
+}
+
+/// Keeps an empty buffer for the thread's next head.
+pub(crate) fn spare(mut bytes: Vec<u8>) {
+    if (1..=KEPT).contains(&bytes.capacity()) {
+        bytes.clear();
+        SPARE.set(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    /// Of no known size.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = bytes::Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    fn written(head: RequestHead, body: impl Body<Data = bytes::Bytes> + Unpin) -> String {
+        String::from_utf8(head.body(body).upload.unsent().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_framed_by_what_is_known_of_it() {
+        let head = |method| RequestHead::new(&method, &"/a?b".parse().unwrap());
+        let empty = Empty::<bytes::Bytes>::new;
+        assert_eq!(
+            written(head(Method::GET), empty()),
+            "GET /a?b HTTP/1.1\r\n\r\n"
+        );
+        assert_eq!(
+            written(head(Method::POST), empty()),
+            "POST /a?b HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
+        );
+        assert_eq!(
+            written(head(Method::GET), Full::<bytes::Bytes>::from("hi")),
+            "GET /a?b HTTP/1.1\r\ncontent-length: 2\r\n\r\n"
+        );
+        assert_eq!(
+            written(head(Method::GET), Endless),
+            "GET /a?b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn words_cannot_end_a_line() {
+        let mut head = RequestHead::new(&Method::GET, &"/".parse().unwrap());
+        head.words(&header::VIA, format_args!("a\r\nb: c"));
+        head.words(&header::FROM, format_args!("{}", 1));
+        let empty = Empty::<bytes::Bytes>::new();
+        assert_eq!(written(head, empty), "GET / HTTP/1.1\r\nfrom: 1\r\n\r\n");
+    }
+}
