@@ -20,6 +20,8 @@ mod cases {
     mod floods;
     mod frames;
     mod http2;
+    mod http2_floods;
+    mod http2_limits;
     mod http2_matrix;
     mod http2_secure;
     mod http2_tunnels;

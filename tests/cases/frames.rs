@@ -64,7 +64,14 @@ async fn hold(stage: &Stage, cases: &[Case], by: By) {
 async fn all_of_h2spec_with_prior_knowledge() {
     let cases = h2spec();
     assert_eq!(cases.len(), 147);
-    hold(&Stage::start().await, &cases, By::PriorKnowledge).await;
+    let stage = Stage::start().await;
+    hold(&stage, &cases, By::PriorKnowledge).await;
+    let errors = stage.weir.metrics().await;
+    let counted = errors.value(
+        "weir_connection_errors_total",
+        &[("reason", "http2_malformed")],
+    );
+    assert!(counted > 40.0, "{}", errors.text());
 }
 
 #[tokio::test]

@@ -27,7 +27,17 @@ pub struct Downstream {
     reset: AtomicBool,
     begun: AtomicU32,
     abandoned: AtomicU32,
+    flooded: AtomicBool,
     was_abused: Notify,
+}
+
+/// How a client can abuse an HTTP/2 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abuse {
+    /// It does little else than take requests back (CVE-2023-44487).
+    RapidResets,
+    /// It sends little else than frames that ask for nothing.
+    Flood,
 }
 
 /// One waker per body on the connection.
@@ -131,10 +141,21 @@ impl Downstream {
         }
     }
 
-    /// Resolves when the client does little else than take requests back (CVE-2023-44487): at least 100, and more than half of them. A
+    /// The client sends frames without end.
+    pub fn flooded(&self) {
+        self.flooded.store(true, Relaxed);
+        self.was_abused.notify_one();
+    }
+
+    /// Resolves when the client abuses the connection. Of requests taken back that are at least 100, and more than half of all. A
     /// person who presses stop a hundred times has seen most of those answers begin.
-    pub async fn was_abused(&self) {
+    pub async fn was_abused(&self) -> Abuse {
         self.was_abused.notified().await;
+        if self.flooded.load(Relaxed) {
+            Abuse::Flood
+        } else {
+            Abuse::RapidResets
+        }
     }
 
     fn is_abused(&self) -> bool {

@@ -13,6 +13,7 @@ use weir_proxy::{downstream::Downstream, forwarded::Sender};
 use crate::{
     connection::{Connection, TOO_LATE},
     entry,
+    flood::Flood,
     gate::{Gate, Verdicts},
     gateway::Gateway,
     http2::{self, Streams},
@@ -160,6 +161,7 @@ pub(crate) async fn serve(
         opened.ahead.bytes(),
         Arc::clone(&client.downstream),
         Arc::clone(&client.patience),
+        (opened.protocol == Protocol::Http2).then(Flood::new),
     );
     let connection = Connection {
         client,

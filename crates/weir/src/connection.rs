@@ -107,8 +107,8 @@ impl Connection {
                     graceful(hyper.as_mut());
                     grace = None;
                 }
-                () = downstream.was_abused(), if self.protocol == Protocol::Http2 => {
-                    ledger::abused(client.shared(), client.peer);
+                how = downstream.was_abused(), if self.protocol == Protocol::Http2 => {
+                    ledger::abused(client.shared(), client.peer, how);
                     if downstream.is_flushed() {
                         self.wire.say(&self.stream, http2::CALM_DOWN);
                     }

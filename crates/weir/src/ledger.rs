@@ -20,7 +20,7 @@ use weir_meter::{
 use weir_proxy::{
     Exchange, Upload,
     compress::{Coding, Wish},
-    downstream::Downstream,
+    downstream::{Abuse, Downstream},
     forwarded::Sender,
     stall::Stall,
     summary::{Observer, Outcome, StreamSummary, Summary},
@@ -451,6 +451,9 @@ pub(crate) fn broken(shared: &Shared, peer: SocketAddr, error: &hyper::Error) {
         error if error.is_parse_too_large() => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         error if error.is_parse() => StatusCode::BAD_REQUEST,
         _ => {
+            if let Some(reason) = http2_mistake(error) {
+                shared.meter.connection_error(reason);
+            }
             // The exchange, if there was one, has told its end itself.
             return tracing::debug!(%peer, error = error as &dyn std::error::Error, "connection broke");
         }
@@ -467,15 +470,31 @@ pub(crate) fn broken(shared: &Shared, peer: SocketAddr, error: &hyper::Error) {
     );
 }
 
+/// What the client did for which the library ended its HTTP/2 connection; `None`: it did not.
+fn http2_mistake(error: &hyper::Error) -> Option<&'static str> {
+    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    if !error.is_library() {
+        return None;
+    }
+    Some(match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM => "http2_abuse",
+        _ => "http2_malformed",
+    })
+}
+
 /// A request whose head did not come to its end in time.
 pub(crate) fn overdue(shared: &Shared, peer: SocketAddr) {
     unparsed(shared, peer, StatusCode::REQUEST_TIMEOUT, "head_timeout");
 }
 
-/// A client that does little else than take its requests back; each of them has told its end itself.
-pub(crate) fn abused(shared: &Shared, peer: SocketAddr) {
-    shared.meter.connection_error("rapid_reset");
-    tracing::warn!(%peer, "connection closed: the client takes back what it asks for");
+/// A client that abuses its connection; each of its requests has told its end itself.
+pub(crate) fn abused(shared: &Shared, peer: SocketAddr, how: Abuse) {
+    let (reason, what) = match how {
+        Abuse::RapidResets => ("rapid_reset", "takes back what it asks for"),
+        Abuse::Flood => ("frame_flood", "sends frames that ask for nothing"),
+    };
+    shared.meter.connection_error(reason);
+    tracing::warn!(%peer, "connection closed: the client {what}");
 }
 
 fn unparsed(shared: &Shared, peer: SocketAddr, status: StatusCode, reason: &'static str) {

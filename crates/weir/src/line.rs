@@ -16,6 +16,7 @@ use tokio::{
 use weir_proxy::downstream::Downstream;
 
 use crate::{
+    flood::Flood,
     patience::Patience,
     socket::{self, Socket},
     tls::Session,
@@ -69,6 +70,8 @@ pub(crate) struct Line {
     ahead: Bytes,
     downstream: Arc<Downstream>,
     patience: Arc<Patience>,
+    /// Of HTTP/2's frames.
+    flood: Option<Flood>,
 }
 
 impl Line {
@@ -77,12 +80,31 @@ impl Line {
         ahead: &[u8],
         downstream: Arc<Downstream>,
         patience: Arc<Patience>,
+        flood: Option<Flood>,
     ) -> Self {
         Self {
             wire,
             ahead: Bytes::copy_from_slice(ahead),
             downstream,
             patience,
+            flood,
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        self.patience.read();
+        if self.flood.as_mut().is_some_and(|flood| flood.read(bytes)) {
+            self.downstream.flooded();
+        }
+    }
+
+    fn wrote(&mut self, wrote: &Poll<io::Result<usize>>) {
+        self.patience.wrote(wrote.is_ready());
+        if wrote.is_ready() {
+            self.patience.advanced();
+        }
+        if let (Poll::Ready(Ok(bytes)), Some(flood)) = (wrote, &mut self.flood) {
+            flood.wrote(*bytes);
         }
     }
 }
@@ -95,14 +117,15 @@ impl AsyncRead for Line {
     ) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let size = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(size));
-            self.patience.read();
+            let ahead = self.ahead.split_to(size);
+            buf.put_slice(&ahead);
+            self.read(&ahead);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         let read = either!(&mut self.wire, io => Pin::new(io).poll_read(cx, buf));
         if buf.filled().len() > before {
-            self.patience.read();
+            self.read(&buf.filled()[before..]);
         }
         read
     }
@@ -116,10 +139,7 @@ impl AsyncWrite for Line {
     ) -> Poll<io::Result<usize>> {
         self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write(cx, buf));
-        self.patience.wrote(wrote.is_ready());
-        if wrote.is_ready() {
-            self.patience.advanced();
-        }
+        self.wrote(&wrote);
         wrote
     }
 
@@ -130,10 +150,7 @@ impl AsyncWrite for Line {
     ) -> Poll<io::Result<usize>> {
         self.downstream.writing();
         let wrote = either!(&mut self.wire, io => Pin::new(io).poll_write_vectored(cx, bufs));
-        self.patience.wrote(wrote.is_ready());
-        if wrote.is_ready() {
-            self.patience.advanced();
-        }
+        self.wrote(&wrote);
         wrote
     }
 

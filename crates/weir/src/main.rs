@@ -14,6 +14,7 @@ mod descriptors;
 mod entry;
 mod explain;
 mod files;
+mod flood;
 mod forward;
 mod gate;
 mod gateway;

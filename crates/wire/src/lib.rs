@@ -3,12 +3,13 @@
 //!
 //! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Intake`] sits in a socket
 //! wrapper and is told what was read; [`Requests`] are what clients send; [`Fault`] is every way to be wrong. What upstreams send is read by
-//! `weir-h1`, by the same [`Fields`] and [`Chunks`].
+//! `weir-h1`, by the same [`Fields`] and [`Chunks`]. Of HTTP/2 there is only where [`Frames`] begin.
 
 mod characters;
 mod chunks;
 mod fault;
 mod fields;
+mod frames;
 mod intake;
 mod lines;
 mod requests;
@@ -16,6 +17,7 @@ mod requests;
 pub use chunks::{Chunks, Part};
 pub use fault::Fault;
 pub use fields::Fields;
+pub use frames::{FrameHead, Frames};
 pub use intake::{Intake, Messages, Next, Stop};
 pub use requests::Requests;
 

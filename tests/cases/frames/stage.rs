@@ -160,7 +160,7 @@ pub(super) fn hello() -> Step {
 
 /// A running weir, in clear and by TLS, before an upstream that answers everything.
 pub(super) struct Stage {
-    weir: Weir,
+    pub(super) weir: Weir,
     tls: Tls,
     pub(super) upstream: Upstream,
 }
