@@ -123,8 +123,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            let count = this.intake.take(buf.initialize_unfilled());
-            if count > 0 {
+            if this.intake.holds() {
+                let count = this.intake.take(buf.initialize_unfilled());
                 buf.advance(count);
                 return Poll::Ready(Ok(()));
             }

@@ -85,6 +85,11 @@ impl<M: Messages> Intake<M> {
         passed
     }
 
+    /// Whether bytes are kept that are right. Most pass in place, and then there are none.
+    pub fn holds(&self) -> bool {
+        self.right > 0
+    }
+
     /// Hands out kept bytes that are right; how many.
     pub fn take(&mut self, out: &mut [u8]) -> usize {
         let count = self.right.min(out.len());
