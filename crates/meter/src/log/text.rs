@@ -34,27 +34,28 @@ pub(super) fn write(entry: &Entry<'_>, line: &mut Vec<u8>) {
 
 /// `2026-11-20T08:00:00.123Z info POST /chat/backend/run 200 2082.500ms`
 fn write_head(entry: &Entry<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
-    time::write(entry.timestamp, line)?;
+    line.extend_from_slice(&time::text(entry.timestamp));
     write!(line, " {} ", entry.level.as_str())?;
     write_word(entry.method, line)?;
     line.push(b' ');
     write_word(entry.path, line)?;
     write!(line, " {} ", entry.status)?;
-    json::write_millis(entry.duration, line)?;
+    json::write_millis(entry.duration, line);
     line.extend_from_slice(b"ms");
     Ok(())
 }
 
 fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
     match value {
-        Value::Text(text) => write_word(text, line),
-        Value::Bytes(bytes) => write_word(&String::from_utf8_lossy(bytes), line),
-        Value::Number(number) => write!(line, "{number}"),
+        Value::Text(text) => write_word(text, line)?,
+        Value::Bytes(bytes) => write_word(&String::from_utf8_lossy(bytes), line)?,
+        Value::Number(number) => json::write_number(number, line),
         Value::Millis(duration) => json::write_millis(duration, line),
-        Value::Time(at) => time::write(at, line),
-        Value::Address(address) => write!(line, "{address}"),
-        Value::Null => Ok(()),
+        Value::Time(at) => line.extend_from_slice(&time::text(at)),
+        Value::Address(address) => write!(line, "{address}")?,
+        Value::Null => {}
     }
+    Ok(())
 }
 
 /// As it is if it is one plain word, else in quotes. Everything but ASCII is escaped within them: a terminal acts on more control
