@@ -2,8 +2,10 @@
 //! stages of the process passed on. The same for both protocols, which differ only in how they say goodbye.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -12,13 +14,16 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
+use weir_proxy::downstream::Abuse;
 
 use crate::{
+    aside::Aside,
     client::{Client, Protocol},
     http2, ledger,
     life::Stage,
     line::Wire,
     patience::Overdue,
+    socket,
     tasks::Running,
 };
 
@@ -42,6 +47,27 @@ pub(crate) struct Connection {
     pub(crate) protocol: Protocol,
 }
 
+/// What ends a connection's wait.
+enum Event {
+    /// hyper is done: with the connection, or with its part before an upgrade.
+    Ended(hyper::Result<()>),
+    /// What ran beside hyper is done too, and nothing more will come.
+    AllDone,
+    /// The client has closed its sending side.
+    Left,
+    /// An exchange waits on an upstream, of a client that had left before.
+    BeganWaiting,
+    Overdue(Overdue),
+    /// The process has come to another stage of its life.
+    Stage,
+    /// A client that was let in has had its time to ask.
+    GraceOver,
+    /// The client asks for too much work of no use to it.
+    Abused(Abuse),
+    /// The time for last words is over.
+    GoodbyeOver,
+}
+
 impl Connection {
     /// `graceful`: tells hyper that this connection takes nothing new.
     pub(crate) async fn drive<C>(&mut self, hyper: C, graceful: impl Fn(Pin<&mut C>))
@@ -54,42 +80,67 @@ impl Connection {
         let mut running = Running::new(client.tasks.clone());
         let (mut over, mut left) = (false, false);
         let (mut dropped_at, mut grace) = (None, None);
+        let aside = Aside::new();
         // Accepted while the queue of a closing socket was emptied: told at once.
         self.stage.mark_changed();
         loop {
-            tokio::select! {
-                biased;
-                ended = hyper.as_mut(), if !over => match ended {
-                    // After an upgrade the tunnel goes on.
-                    Ok(()) => over = true,
-                    Err(error) => {
-                        ledger::broken(client.shared(), client.peer, &error);
-                        break;
+            let event = {
+                let mut others = pin!(async {
+                    tokio::select! {
+                        biased;
+                        () = running.drive(over) => Event::AllDone,
+                        () = socket::left(&self.stream), if !left && !over => Event::Left,
+                        () = downstream.began_waiting(), if left => Event::BeganWaiting,
+                        overdue = client.patience.overdue(), if !over => Event::Overdue(overdue),
+                        // The sender lives as long as `shared`, so this cannot fail.
+                        _ = self.stage.changed() => Event::Stage,
+                        () = at(grace), if !over => Event::GraceOver,
+                        how = downstream.was_abused(), if self.protocol == Protocol::Http2 => Event::Abused(how),
+                        () = at(dropped_at) => Event::GoodbyeOver,
                     }
-                },
-                () = running.drive(over) => break,
-                () = self.wire.left(&self.stream, downstream), if !left && !over => left = true,
-                () = downstream.began_waiting(), if left => {}
-                overdue = client.patience.overdue(), if !over => match (overdue, self.protocol) {
-                    (Overdue::KeepAlive, Protocol::Http2) if dropped_at.is_none() => {
-                        graceful(hyper.as_mut());
-                        dropped_at = Some(Instant::now() + GOODBYE);
+                });
+                aside.renew();
+                poll_fn(|cx| {
+                    if !over && let Poll::Ready(ended) = hyper.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Ended(ended));
                     }
-                    (Overdue::KeepAlive, _) => break,
-                    (Overdue::Write, _) => {
-                        client.shared().meter.connection_error("write_stalled");
-                        // What waits to be taken would keep the kernel busy long after.
-                        let _ = self.stream.set_zero_linger();
-                        break;
+                    // Not aside: an exchange that has just begun changes what there is to look for.
+                    if !over && !left && self.wire.poll_goodbye(downstream, cx).is_ready() {
+                        return Poll::Ready(Event::Left);
                     }
-                    (Overdue::Head, _) => {
-                        ledger::overdue(client.shared(), client.peer);
-                        self.wire.say(&self.stream, TOO_LATE);
-                        break;
-                    }
-                },
-                // The sender lives as long as `shared`, so this cannot fail.
-                _ = self.stage.changed() => match *self.stage.borrow() {
+                    aside.poll(cx, others.as_mut())
+                })
+                .await
+            };
+            match event {
+                // After an upgrade the tunnel goes on.
+                Event::Ended(Ok(())) => over = true,
+                Event::Ended(Err(error)) => {
+                    ledger::broken(client.shared(), client.peer, &error);
+                    break;
+                }
+                Event::AllDone => break,
+                Event::Left => left = true,
+                Event::BeganWaiting => {}
+                Event::Overdue(Overdue::KeepAlive)
+                    if self.protocol == Protocol::Http2 && dropped_at.is_none() =>
+                {
+                    graceful(hyper.as_mut());
+                    dropped_at = Some(Instant::now() + GOODBYE);
+                }
+                Event::Overdue(Overdue::KeepAlive) => break,
+                Event::Overdue(Overdue::Write) => {
+                    client.shared().meter.connection_error("write_stalled");
+                    // What waits to be taken would keep the kernel busy long after.
+                    let _ = self.stream.set_zero_linger();
+                    break;
+                }
+                Event::Overdue(Overdue::Head) => {
+                    ledger::overdue(client.shared(), client.peer);
+                    self.wire.say(&self.stream, TOO_LATE);
+                    break;
+                }
+                Event::Stage => match *self.stage.borrow() {
                     Stage::Serving | Stage::Leaving => {}
                     Stage::Draining if over => {}
                     Stage::Draining
@@ -103,18 +154,18 @@ impl Connection {
                         dropped_at = Some(Instant::now() + GOODBYE);
                     }
                 },
-                () = at(grace), if !over => {
+                Event::GraceOver => {
                     graceful(hyper.as_mut());
                     grace = None;
                 }
-                how = downstream.was_abused(), if self.protocol == Protocol::Http2 => {
+                Event::Abused(how) => {
                     ledger::abused(client.shared(), client.peer, how);
                     if downstream.is_flushed() {
                         self.wire.say(&self.stream, http2::CALM_DOWN);
                     }
                     break;
                 }
-                () = at(dropped_at) => {
+                Event::GoodbyeOver => {
                     // A request may have crossed the goodbye.
                     if downstream.is_cut() || !client.patience.is_busy() {
                         break;

@@ -15,12 +15,7 @@ use tokio::{
 };
 use weir_proxy::downstream::Downstream;
 
-use crate::{
-    flood::Flood,
-    patience::Patience,
-    socket::{self, Socket},
-    tls::Session,
-};
+use crate::{flood::Flood, patience::Patience, socket::Socket, tls::Session};
 
 /// What bytes travel on.
 #[derive(Clone)]
@@ -42,14 +37,11 @@ macro_rules! either {
 }
 
 impl Wire {
-    /// Resolves when the client has left: by FIN or RST, or by TLS's own goodbye.
-    pub(crate) async fn left(&self, stream: &TcpStream, downstream: &Downstream) {
+    /// Ready when the client has said TLS's own goodbye while an exchange waits on an upstream. Its FIN or RST is the socket's to see.
+    pub(crate) fn poll_goodbye(&self, downstream: &Downstream, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Clear(_) => socket::left(stream).await,
-            Self::Tls(session) => tokio::select! {
-                () = socket::left(stream) => {}
-                () = session.left(downstream) => {}
-            },
+            Self::Tls(session) if downstream.is_waiting() => session.poll_left(cx),
+            Self::Clear(_) | Self::Tls(_) => Poll::Pending,
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admission;
+mod aside;
 mod ask;
 mod cert;
 mod client;

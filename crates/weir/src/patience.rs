@@ -118,6 +118,10 @@ impl Patience {
 
     /// Resolves when one of the clocks has run out.
     pub(crate) async fn overdue(&self) -> Overdue {
+        // Nobody wakes this when another clock begins to run, so that an exchange costs no timer: it looks again after the shortest of
+        // them. One that began since then cannot be over.
+        let shortest = self.head.min(self.keep_alive).min(self.write_stall);
+        let shortest = shortest.max(Duration::from_millis(10));
         loop {
             let now = Instant::now();
             let stalled = *lock(&self.stalled);
@@ -126,20 +130,12 @@ impl Patience {
                 Phase::Head(since) => (since + self.head, Overdue::Head),
                 Phase::Fresh(since) => (since + self.head, Overdue::KeepAlive),
                 Phase::Silent(since) => (since + self.keep_alive, Overdue::KeepAlive),
-                // Looked at again at intervals instead of being woken: an exchange costs no timer.
-                Phase::Busy => (
-                    now + self
-                        .head
-                        .min(self.keep_alive)
-                        .min(self.write_stall)
-                        .max(Duration::from_millis(10)),
-                    Overdue::KeepAlive,
-                ),
+                Phase::Busy => (now + shortest, Overdue::KeepAlive),
             };
             if at <= now {
                 return overdue;
             }
-            sleep_until(at).await;
+            sleep_until(at.min(now + shortest)).await;
         }
     }
 
@@ -205,6 +201,20 @@ mod tests {
         let began = Instant::now();
         assert_eq!(patience.overdue().await, Overdue::Head);
         assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_late_in_the_silence_has_no_more_time() {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND, 60 * SECOND);
+        drop(patience.busy());
+        let began = Instant::now();
+        let begins = async {
+            tokio::time::sleep(35 * SECOND).await;
+            patience.read();
+        };
+        let (overdue, ()) = tokio::join!(patience.overdue(), begins);
+        assert_eq!(overdue, Overdue::Head);
+        assert_eq!(began.elapsed().as_secs(), 45);
     }
 
     #[tokio::test(start_paused = true)]

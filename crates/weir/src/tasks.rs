@@ -7,20 +7,29 @@ use std::{
     task::Poll,
 };
 
-use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered, task::AtomicWaker};
 
 /// Where new ones are put. They start when the connection's task comes round, which is in the same turn.
 #[derive(Clone, Default)]
-pub(crate) struct Tasks(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+pub(crate) struct Tasks(Arc<Fresh>);
+
+#[derive(Default)]
+struct Fresh {
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// Whoever runs them.
+    runner: AtomicWaker,
+}
 
 impl Tasks {
     /// Adds one.
     pub(crate) fn add(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.lock().push(Box::pin(task));
+        self.0.runner.wake();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<BoxFuture<'static, ()>>> {
         self.0
+            .tasks
             .lock()
             .expect("nothing panics while it holds the lock")
     }
@@ -43,6 +52,7 @@ impl Running {
     /// Drives them all; resolves when none is left and `last` says that none will come.
     pub(crate) async fn drive(&mut self, last: bool) {
         poll_fn(|cx| {
+            self.fresh.0.runner.register(cx.waker());
             loop {
                 self.set.extend(self.fresh.lock().drain(..));
                 match std::pin::Pin::new(&mut self.set).poll_next(cx) {

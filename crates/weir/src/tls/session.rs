@@ -2,7 +2,6 @@
 //! saying goodbye. Both run in one task, so the lock is never waited for.
 
 use std::{
-    future::poll_fn,
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,7 +10,6 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
-use weir_proxy::downstream::Downstream;
 
 use crate::socket::Socket;
 
@@ -36,24 +34,12 @@ impl Session {
         })))
     }
 
-    /// Resolves when the client has said close_notify, or has broken the session, while an exchange waits on an upstream.
+    /// Ready when the client has said close_notify, or has broken the session.
     ///
     /// The goodbye stands in the stream of records, behind whatever was sent before. So while hyper does not read, this reads on until
     /// one record's worth of decrypted bytes lies there. A close_notify behind more than that cannot be seen before hyper reads; a client
     /// that really leaves closes its socket too, which `socket::left` sees in any case.
-    pub(crate) async fn left(&self, downstream: &Downstream) {
-        poll_fn(|cx| {
-            // Asked anew each time the task runs, after hyper had its turn: the exchange may have begun in that turn.
-            if downstream.is_waiting() {
-                self.poll_left(cx)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         let Inner { stream, told } = &mut *inner;
         let (socket, session) = stream.get_mut();
