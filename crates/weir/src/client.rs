@@ -122,10 +122,6 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
 ) {
     let _open = shared.meter.connection_opened();
-    // Nagle would hold an event back until the one before is acknowledged, up to 40 ms.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let mut stage = shared.stage.subscribe();
     let gateway = shared.gateway.load_full();
     let table = listener.of(&gateway.plan.listeners);
@@ -158,7 +154,7 @@ pub(crate) async fn serve(
     let client = Arc::new(client);
     let line = Line::new(
         opened.wire.clone(),
-        opened.ahead.bytes(),
+        opened.ahead.into_bytes(),
         Arc::clone(&client.downstream),
         Arc::clone(&client.patience),
         (opened.protocol == Protocol::Http2).then(Flood::new),
@@ -272,7 +268,7 @@ async fn sniff(
         protocol = timeout(deadline, ahead.protocol(stream)) => match protocol {
             Ok(protocol) => protocol.ok(),
             Err(_) => {
-                if !ahead.bytes().is_empty() {
+                if !ahead.is_empty() {
                     ledger::overdue(shared, peer);
                     let _ = stream.try_write(TOO_LATE);
                 }

@@ -69,14 +69,14 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(
         wire: Wire,
-        ahead: &[u8],
+        ahead: Bytes,
         downstream: Arc<Downstream>,
         patience: Arc<Patience>,
         flood: Option<Flood>,
     ) -> Self {
         Self {
             wire,
-            ahead: Bytes::copy_from_slice(ahead),
+            ahead,
             downstream,
             patience,
             flood,

@@ -141,6 +141,8 @@ fn socket(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
 }
 
 fn listening(socket: Socket) -> io::Result<StdListener> {
+    // Nagle would hold an event back until the one before is acknowledged, up to 40 ms. Said here once: what is accepted inherits it.
+    socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

@@ -1,38 +1,48 @@
 //! Which protocol a client speaks on a plain connection: HTTP/2 with prior knowledge (RFC 9113 section 3.3) begins with a preface that no
-//! HTTP/1.1 request can begin with. Reads no further than it must to tell them apart, and hands on what it read.
+//! HTTP/1.1 request can begin with. What it read is handed on: as a rule the whole head of the first request, so that looking costs no
+//! read of its own.
 
 use std::io;
 
+use bytes::{Bytes, BytesMut};
 use tokio::{io::Interest, net::TcpStream};
 
 use crate::client::Protocol;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Room for most heads.
+const ROOM: usize = 2048;
+
 /// The bytes read so far; survives its future, so that a deadline can tell silence from a beginning.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    bytes: [u8; PREFACE.len()],
-    len: usize,
-}
+pub(crate) struct Ahead(BytesMut);
 
 impl Ahead {
+    /// Whether the client has said anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What was read, to be parsed all the same.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.0.freeze()
     }
 
     /// Reads until the protocol is known. A client that closes before is HTTP/1.1's to deal with.
     pub(crate) async fn protocol(&mut self, stream: &TcpStream) -> io::Result<Protocol> {
-        while self.len < PREFACE.len() {
+        while self.0.len() < PREFACE.len() {
             stream.ready(Interest::READABLE).await?;
-            match stream.try_read(&mut self.bytes[self.len..]) {
+            // Not before there is something to read: a browser opens connections that it never uses.
+            self.0.reserve(ROOM);
+            match stream.try_read_buf(&mut self.0) {
                 Ok(0) => return Ok(Protocol::Http1),
-                Ok(read) => self.len += read,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            if !PREFACE.starts_with(self.bytes()) {
+            let said = &self.0[..self.0.len().min(PREFACE.len())];
+            if !PREFACE.starts_with(said) {
                 return Ok(Protocol::Http1);
             }
         }

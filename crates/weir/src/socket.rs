@@ -16,6 +16,10 @@ use tokio::{
     net::TcpStream,
 };
 
+/// So few bytes in several pieces (the head and the body of a small answer, an event between the marks of its chunk) are copied together
+/// before they are written: one `send` costs the kernel less than a `writev` of two or three.
+const FLAT: usize = 1024;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket(Arc<TcpStream>);
@@ -69,6 +73,15 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let size = bufs.iter().map(|buf| buf.len()).sum();
+        if size <= FLAT {
+            let (mut flat, mut filled) = ([0; FLAT], 0);
+            for buf in bufs {
+                flat[filled..filled + buf.len()].copy_from_slice(buf);
+                filled += buf.len();
+            }
+            return self.poll_write(cx, &flat[..size]);
+        }
         loop {
             ready!(self.0.poll_write_ready(cx))?;
             match self.0.try_write_vectored(bufs) {
