@@ -2,11 +2,12 @@
 //! The binary's accept task owns the socket and writes these facts; bodies and the pipeline read them. Nothing here does IO.
 
 use std::{
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use tokio::sync::Notify;
@@ -23,7 +24,6 @@ pub struct Downstream {
     waiting: AtomicU32,
     began_waiting: Notify,
     cut: AtomicBool,
-    was_cut: Notify,
     reset: AtomicBool,
     begun: AtomicU32,
     abandoned: AtomicU32,
@@ -70,7 +70,6 @@ impl Downstream {
     /// Streams still running are to end now, with their in-band error: the drain deadline has passed.
     pub fn cut(&self) {
         self.cut.store(true, Relaxed);
-        self.was_cut.notify_waiters();
         self.wake();
     }
 
@@ -80,11 +79,16 @@ impl Downstream {
     }
 
     /// Resolves when [`Downstream::cut`] is called: for an exchange that has no body yet.
-    pub async fn was_cut(&self) {
-        let cut = self.was_cut.notified();
-        if !self.is_cut() {
-            cut.await;
-        }
+    pub async fn was_cut(self: &Arc<Self>) {
+        let seat = self.seat();
+        poll_fn(|cx| {
+            if self.is_cut() {
+                return Poll::Ready(());
+            }
+            seat.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// A place for one body on this connection.

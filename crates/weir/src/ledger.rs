@@ -20,7 +20,7 @@ use weir_meter::{
 use weir_proxy::{
     Exchange, Upload,
     compress::{Coding, Wish},
-    downstream::{Abuse, Downstream},
+    downstream::Abuse,
     forwarded::Sender,
     stall::Stall,
     summary::{Observer, Outcome, StreamSummary, Summary},
@@ -45,20 +45,18 @@ struct Facts {
     series: Arc<RouteSeries>,
     route: Option<usize>,
     started: Instant,
-    downstream: Arc<Downstream>,
+    connection: Arc<Client>,
     client: IpAddr,
     method: Method,
     path: String,
     version: Version,
     user_agent: Option<HeaderValue>,
-    /// The headers of the listener, for every answer; the route's come on top.
-    listener: Vec<(HeaderName, HeaderValue)>,
     https: bool,
     origin: Option<HeaderValue>,
     wish: Option<Wish>,
     stall: Option<Arc<Stall>>,
     trace: TraceContext,
-    caller: Caller,
+    caller: Option<Arc<Caller>>,
     told: Vec<(HeaderName, HeaderValue)>,
     status: u16,
     reason: Option<&'static str>,
@@ -76,30 +74,28 @@ impl Ledger {
     /// With the request's head in hand.
     pub(crate) fn open<B>(
         gateway: &Arc<Gateway>,
-        client: &Client,
+        client: &Arc<Client>,
         sender: &Sender,
         request: &Request<B>,
     ) -> Self {
         client.downstream.begun();
-        let listener = client.listener(gateway);
         let facts = Facts {
             gateway: Arc::clone(gateway),
             series: Arc::clone(&gateway.unrouted),
             route: None,
             started: Instant::now(),
-            downstream: Arc::clone(&client.downstream),
+            connection: Arc::clone(client),
             client: sender.address,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             version: request.version(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
-            listener: listener.map_or_else(Vec::new, |listener| listener.headers.clone()),
             https: sender.https,
             origin: request.headers().get(header::ORIGIN).cloned(),
             wish: None,
             stall: request.extensions().get().cloned(),
             trace: TraceContext::from_headers(request.headers()),
-            caller: Caller::default(),
+            caller: None,
             told: Vec::new(),
             status: CLIENT_CLOSED_REQUEST,
             reason: None,
@@ -128,8 +124,8 @@ impl Ledger {
     }
 
     /// The caller is known.
-    pub(crate) fn identified(&mut self, caller: &Caller) {
-        self.facts.caller = caller.clone();
+    pub(crate) fn identified(&mut self, caller: &Arc<Caller>) {
+        self.facts.caller = Some(Arc::clone(caller));
     }
 
     /// What a limit tells the client, whatever the answer will be.
@@ -189,8 +185,8 @@ impl Ledger {
             detail: None,
             refused: Some(Refused {
                 trace: &facts.trace,
-                tenant: facts.caller.tenant.as_deref(),
-                user: facts.caller.user.as_deref(),
+                tenant: facts.tenant(),
+                user: facts.user(),
                 client: facts.client,
                 method: facts.method.as_str(),
                 path: &facts.path,
@@ -223,8 +219,10 @@ impl Ledger {
         let facts = &mut *self.facts;
         facts.status = status.as_u16();
         // Set, not added (as `extend` would): an upstream's own copy must not double what the operator asked for.
-        for (name, value) in facts.listener.drain(..) {
-            headers.insert(name, value);
+        // The listener's are for every answer; the route's come on top.
+        let listener = facts.connection.listener(&facts.gateway);
+        for (name, value) in listener.map_or(&[][..], |listener| &listener.headers) {
+            headers.insert(name, value.clone());
         }
         if let Some(route) = facts.route.map(|route| &facts.gateway.plan.routes[route]) {
             for (name, value) in &route.headers {
@@ -250,7 +248,7 @@ impl Ledger {
     /// Hands the record to the body, which closes it.
     pub(crate) fn into_exchange(self) -> Exchange {
         Exchange {
-            downstream: Arc::clone(&self.facts.downstream),
+            downstream: Arc::clone(&self.facts.connection.downstream),
             started: self.facts.started,
             version: self.facts.version,
             stall: self.facts.stall.clone(),
@@ -297,6 +295,14 @@ impl Observer for Facts {
 }
 
 impl Facts {
+    fn user(&self) -> Option<&str> {
+        self.caller.as_ref()?.user.as_deref()
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.caller.as_ref()?.tenant.as_deref()
+    }
+
     fn close(&mut self, summary: &Summary) {
         let Some(mut busy) = self.busy.take() else {
             return;
@@ -385,8 +391,8 @@ impl Facts {
             timestamp: SystemTime::now(),
             level: level(summary.outcome, self.status),
             trace: &self.trace,
-            tenant: self.caller.tenant.as_deref(),
-            user: self.caller.user.as_deref(),
+            tenant: self.tenant(),
+            user: self.user(),
             message: "exchange",
             method: self.method.as_str(),
             path: &self.path,
@@ -409,11 +415,11 @@ impl Facts {
 impl Drop for Facts {
     /// Only the pipeline can drop it unclosed: the client left before there was an answer, or weir had to stop.
     fn drop(&mut self) {
-        let outcome = if self.downstream.is_cut() {
+        let outcome = if self.connection.downstream.is_cut() {
             Outcome::Shutdown
         } else {
             if self.busy.is_some() {
-                self.downstream.abandoned();
+                self.connection.downstream.abandoned();
             }
             Outcome::ClientGone
         };

@@ -151,6 +151,7 @@ async fn exchange(
         identify(&gateway.plan, &asked, &head, &presented, SystemTime::now())
     })
     .await?;
+    let caller = Arc::new(caller);
     ledger.identified(&caller);
     route.require.check(&caller)?;
 

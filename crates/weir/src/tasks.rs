@@ -67,3 +67,11 @@ impl Running {
         .await;
     }
 }
+
+impl Drop for Running {
+    /// What was put there and never started goes with the connection: it may hold its client, which holds the place it was put in.
+    fn drop(&mut self) {
+        let never_started = std::mem::take(&mut *self.fresh.lock());
+        drop(never_started);
+    }
+}
