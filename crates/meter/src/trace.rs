@@ -124,7 +124,7 @@ fn write_hex(bytes: &[u8], text: &mut [u8]) {
 fn hex(bytes: &[u8]) -> String {
     let mut text = vec![0; bytes.len() * 2];
     write_hex(bytes, &mut text);
-    text.into_iter().map(char::from).collect()
+    String::from_utf8(text).expect("digits")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! An access line as one JSON object.
 
-use std::{borrow::Cow, io::Write, time::Duration};
+use std::{borrow::Cow, io::Write, net::IpAddr, time::Duration};
 
 use super::{
     entry::{Entry, Value},
@@ -43,7 +43,11 @@ fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
             line.extend_from_slice(&time::text(at));
             line.push(b'"');
         }
-        Value::Address(address) => write!(line, "\"{address}\"")?,
+        Value::Address(address) => {
+            line.push(b'"');
+            write_address(address, line)?;
+            line.push(b'"');
+        }
         Value::Null => line.extend_from_slice(b"null"),
     }
     Ok(())
@@ -52,7 +56,7 @@ fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
 /// In quotes, escaped, cut to [`SHOWN`].
 pub(super) fn write_string(text: &str, line: &mut Vec<u8>) -> std::io::Result<()> {
     // Nearly every text is such a one; through serde_json's writer each costs three times as much.
-    if text.len() <= SHOWN && text.bytes().all(is_plain) {
+    if text.len() <= SHOWN && is_plain(text.as_bytes()) {
         line.push(b'"');
         line.extend_from_slice(text.as_bytes());
         line.push(b'"');
@@ -66,13 +70,29 @@ pub(super) fn write_string(text: &str, line: &mut Vec<u8>) -> std::io::Result<()
     serde_json::to_writer(line, &*shown).map_err(Into::into)
 }
 
-/// What stands for itself in a JSON string (RFC 8259 section 7).
-fn is_plain(byte: u8) -> bool {
-    byte >= 0x20 && byte != b'"' && byte != b'\\'
+/// Whether all of it stands for itself in a JSON string (RFC 8259 section 7). Without an early return the compiler does sixteen at once.
+fn is_plain(text: &[u8]) -> bool {
+    !text.iter().fold(false, |special, byte| {
+        special | (*byte < b' ') | (*byte == b'"') | (*byte == b'\\')
+    })
 }
 
 pub(super) fn write_number(number: impl itoa::Integer, line: &mut Vec<u8>) {
     line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// In the standard library's form; through its formatter an IPv4 address costs a thousand instructions.
+pub(super) fn write_address(address: IpAddr, line: &mut Vec<u8>) -> std::io::Result<()> {
+    let IpAddr::V4(address) = address else {
+        return write!(line, "{address}");
+    };
+    for (place, number) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            line.push(b'.');
+        }
+        write_number(number, line);
+    }
+    Ok(())
 }
 
 /// With microseconds behind the point.

@@ -52,7 +52,7 @@ fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
         Value::Number(number) => json::write_number(number, line),
         Value::Millis(duration) => json::write_millis(duration, line),
         Value::Time(at) => line.extend_from_slice(&time::text(at)),
-        Value::Address(address) => write!(line, "{address}")?,
+        Value::Address(address) => json::write_address(address, line)?,
         Value::Null => {}
     }
     Ok(())
