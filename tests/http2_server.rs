@@ -20,6 +20,9 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::stage::{route, upstream};
 
+/// A path: the connection on which it is asked for takes no more requests after that.
+pub(crate) const GOAWAY: &str = "/goaway";
+
 /// A request, and what answers it.
 pub(crate) type Asked = (Request<h2::RecvStream>, SendResponse<Bytes>);
 
@@ -54,6 +57,9 @@ impl Server {
                         return;
                     };
                     while let Some(Ok(asked)) = connection.accept().await {
+                        if asked.0.uri().path() == GOAWAY {
+                            connection.graceful_shutdown();
+                        }
                         let _ = hand_out.send(asked);
                     }
                 });

@@ -20,6 +20,7 @@ mod cases {
     mod floods;
     mod frames;
     mod http2;
+    mod http2_answers;
     mod http2_floods;
     mod http2_limits;
     mod http2_matrix;
