@@ -4,6 +4,8 @@
 mod backend;
 mod event;
 mod head;
+mod hostile;
+mod instructions;
 mod numbers;
 mod place;
 mod processes;
@@ -37,6 +39,10 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Count weir's instructions for each request and event under callgrind, and compare them with those on record.
+    Instructions(instructions::Instructions),
+    /// Attack weir with healthy clients beside.
+    Hostile(hostile::Hostile),
     /// Name the workloads.
     List,
 }
@@ -59,6 +65,8 @@ fn command(command: Command) -> Result<()> {
             let results = serde_json::from_str(&text)?;
             report::write(&results, file.parent().context("a file in a folder")?)
         }
+        Command::Instructions(instructions) => instructions.run(),
+        Command::Hostile(hostile) => hostile.run(),
         Command::List => {
             for workload in workloads::ALL {
                 eprintln!("{:<14} {}", workload.name, workload.title);

@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) bulk_only: bool,
     /// Where it is; none: where programs are.
     program: Option<PathBuf>,
+    /// The file that callgrind counts its instructions into.
+    counted: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,15 @@ impl Peer {
             kind,
             bulk_only,
             program: None,
+            counted: None,
+        }
+    }
+
+    /// A build of weir under callgrind, which writes into this file when it has ended.
+    pub(crate) fn counted(program: &Path, file: PathBuf) -> Self {
+        Self {
+            counted: Some(file),
+            ..Self::weir("weir", program)
         }
     }
 
@@ -187,6 +198,26 @@ impl System {
     }
 }
 
+impl System {
+    /// Asks it to stop and waits until it has: callgrind writes its file then.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let mut child = self.child.take().context("nothing to stop")?;
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::TERM,
+        )?;
+        let end = Instant::now() + Duration::from_secs(60);
+        while child.try_wait()?.is_none() {
+            if Instant::now() > end {
+                child.kill()?;
+                bail!("{} does not stop", self.name);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
 impl Drop for System {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -266,6 +297,13 @@ fn program(peer: &Peer) -> Option<PathBuf> {
 
 fn command(peer: &Peer, program: &Path, file: &Path) -> Command {
     let mut command = Command::new(program);
+    if let Some(out) = &peer.counted {
+        command = Command::new("valgrind");
+        command
+            .args(["--tool=callgrind", "--dump-line=no"])
+            .arg(format!("--callgrind-out-file={}", out.display()))
+            .arg(program);
+    }
     match peer.kind {
         Kind::Weir => command.args(["run", "--config"]).arg(file),
         Kind::Nginx => command

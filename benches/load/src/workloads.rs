@@ -300,3 +300,8 @@ pub(crate) const ALL: &[Workload] = &[
         )
     },
 ];
+
+/// The workload of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Workload> {
+    ALL.iter().find(|workload| workload.name == name)
+}
