@@ -1,19 +1,126 @@
-//! What the decisions on the hot path cost: a normal path, a route, a Host, a token, a limit, and the scan of a stream.
+//! What the decisions on the hot path cost: a head's form, a normal path, a route, a Host, a token and a session, seen before and for the
+//! first time, a limit, and the scan of a stream.
 //! `cargo bench -p weir-testkit`. Figures are for comparing two states of one machine; the cost of whole requests is the load harness's.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::SystemTime,
 };
 
 use divan::{Bencher, counter::BytesCount};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{AUTHORIZATION, COOKIE},
+};
+use secrecy::SecretString;
+use weir_auth::{
+    AspNetCookie, AspNetCookieSettings, Jwt, JwtSettings, Presented, Swapped, Verifier,
+    aspnet::{Decryption, MachineKey, Validation},
+    jwt::{Algorithm as Signature, KeySet},
+};
 use weir_limit::{Algorithm, Facts, KeySource, Quota, RateLimit};
 use weir_llm::{Media, Tap};
 use weir_route::{Authority, NormalPath, Pattern, Rule, Table};
+use weir_testkit::mint;
+use weir_wire::{Messages as _, Next, Requests};
 
 fn main() {
     divan::main();
+}
+
+/// A browser's head with a session of usual size.
+#[divan::bench]
+fn head(bencher: Bencher<'_, '_>) {
+    let head = format!(
+        "POST /chat/backend/api HTTP/1.1\r\nHost: chat.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n\
+         Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nOrigin: https://chat.example.com\r\n{}\r\n\
+         Sec-Fetch-Mode: cors\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
+        mint::cookie("ana@example.test")
+    );
+    bencher
+        .counter(BytesCount::of_str(&head))
+        .with_inputs(Requests::default)
+        .bench_local_refs(|requests| {
+            let next = requests.next(divan::black_box(head.as_bytes()));
+            assert_eq!(next, Next::Pass(head.len()));
+        });
+}
+
+fn jwt() -> Verifier {
+    let secret = [SecretString::from(mint::SECRET.to_owned())];
+    let keys = KeySet::secrets(&secret, Signature::Hs256).expect("a good secret");
+    let settings = JwtSettings {
+        keys: Arc::new(Swapped::new(keys)),
+        ..JwtSettings::default()
+    };
+    Verifier::Jwt(Jwt::new(settings).expect("good settings"))
+}
+
+fn session() -> Verifier {
+    let secret = |hex: &str| SecretString::from(hex.to_owned());
+    let key = MachineKey::new(
+        Validation::default(),
+        &secret(mint::VALIDATION),
+        Decryption::default(),
+        &secret(mint::DECRYPTION),
+    )
+    .expect("a good machine key");
+    let settings = AspNetCookieSettings {
+        keys: vec![key],
+        ..AspNetCookieSettings::default()
+    };
+    Verifier::AspNetCookie(AspNetCookie::new(settings).expect("good settings"))
+}
+
+/// The credential's header, from the line of a head.
+fn credential(name: http::HeaderName, line: &str) -> HeaderMap {
+    let (_, value) = line.split_once(": ").expect("a header line");
+    HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a value"))])
+}
+
+/// One that was verified a moment ago, which is what most requests bring.
+fn seen_before(bencher: Bencher<'_, '_>, verifier: &Verifier, headers: &HeaderMap) {
+    let now = SystemTime::now();
+    bencher.bench_local(|| {
+        verifier
+            .identify(&Presented::of(divan::black_box(headers)), now)
+            .expect("a caller")
+    });
+}
+
+/// One that this process has not seen yet. Making the verifier is not measured.
+fn first_time(bencher: Bencher<'_, '_>, verifier: fn() -> Verifier, headers: &HeaderMap) {
+    let now = SystemTime::now();
+    bencher.with_inputs(verifier).bench_local_refs(|verifier| {
+        verifier
+            .identify(&Presented::of(divan::black_box(headers)), now)
+            .expect("a caller")
+    });
+}
+
+#[divan::bench]
+fn token_seen_before(bencher: Bencher<'_, '_>) {
+    let headers = credential(AUTHORIZATION, &mint::bearer("ana@example.test"));
+    seen_before(bencher, &jwt(), &headers);
+}
+
+#[divan::bench]
+fn token_first_time(bencher: Bencher<'_, '_>) {
+    let headers = credential(AUTHORIZATION, &mint::bearer("ana@example.test"));
+    first_time(bencher, jwt, &headers);
+}
+
+#[divan::bench]
+fn session_seen_before(bencher: Bencher<'_, '_>) {
+    let headers = credential(COOKIE, &mint::cookie("ana@example.test"));
+    seen_before(bencher, &session(), &headers);
+}
+
+#[divan::bench]
+fn session_first_time(bencher: Bencher<'_, '_>) {
+    let headers = credential(COOKIE, &mint::cookie("ana@example.test"));
+    first_time(bencher, session, &headers);
 }
 
 #[divan::bench(args = ["/chat/backend/api", "/chat//backend/%2e/x/../api"])]
