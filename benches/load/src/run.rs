@@ -34,6 +34,9 @@ pub(crate) struct Run {
     /// Rounds of each workload.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Seconds of each window, in place of the workload's own.
+    #[arg(long)]
+    seconds: Option<f64>,
     /// The most telling workloads only, in fewer rounds.
     #[arg(long)]
     quick: bool,
@@ -109,7 +112,11 @@ impl Run {
                 self.only.iter().any(|name| name == w.name)
             }
         };
-        Ok(workloads::ALL.iter().filter(wanted).copied().collect())
+        let timed = |workload: &Workload| Workload {
+            seconds: self.seconds.unwrap_or(workload.seconds),
+            ..*workload
+        };
+        Ok(workloads::ALL.iter().filter(wanted).map(timed).collect())
     }
 
     /// Starts every system that is wanted and installed.
