@@ -2,6 +2,7 @@
 
 mod markdown;
 mod picture;
+mod targets;
 
 use std::{fmt::Write as _, fs, path::Path};
 

@@ -110,6 +110,8 @@ pub(crate) struct System {
     /// With what weir is for switched on.
     pub(crate) full: SocketAddr,
     pub(crate) bulk_only: bool,
+    /// A build of weir.
+    pub(crate) weir: bool,
     /// What the program says its version is.
     pub(crate) version: String,
     /// From its start to its first accepted connection.
@@ -137,6 +139,7 @@ impl System {
             tls: None,
             full: backend,
             bulk_only: false,
+            weir: false,
             version: String::new(),
             start: Duration::ZERO,
         }
@@ -181,6 +184,7 @@ impl System {
             tls: Some(place::local(ports[1])),
             full: place::local(ports[2]),
             bulk_only: peer.bulk_only,
+            weir: peer.kind == Kind::Weir,
             version: version(peer, &program),
             start,
         };

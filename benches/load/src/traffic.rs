@@ -25,7 +25,7 @@ use crate::{
     numbers::Histogram,
     place,
     secrets::Secrets,
-    workloads::{Action, Carrier, Workload},
+    workloads::{Action, Carrier, Features, Workload},
 };
 
 /// Where clients go, and with what.
@@ -95,7 +95,11 @@ impl Client {
     }
 
     fn path(&self) -> String {
-        let before = if self.workload.full { "/full" } else { "" };
+        let before = if self.workload.features == Features::None {
+            ""
+        } else {
+            "/full"
+        };
         match self.workload.action {
             Action::Get => format!("{before}/tiny"),
             Action::Post => format!("{before}/echo"),

@@ -14,7 +14,7 @@ use crate::{
     secrets::Secrets,
     systems::System,
     traffic::{self, Tally},
-    workloads::{Carrier, Workload},
+    workloads::{Carrier, Features, Workload},
 };
 
 /// What every window needs.
@@ -103,9 +103,14 @@ fn seen(system: &System, round: usize, seconds: f64, tally: &Tally) -> Sample {
 }
 
 fn address(system: &System, workload: Workload) -> SocketAddr {
+    let full = match workload.features {
+        Features::None => false,
+        Features::All => true,
+        Features::WeirOnly => system.weir,
+    };
     match workload.carrier {
         Carrier::Tls | Carrier::TlsOnce { .. } | Carrier::H2 => system.tls.unwrap_or(system.plain),
-        Carrier::Plain | Carrier::PlainOnce if workload.full => system.full,
+        Carrier::Plain | Carrier::PlainOnce if full => system.full,
         Carrier::Plain | Carrier::PlainOnce => system.plain,
     }
 }

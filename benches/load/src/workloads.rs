@@ -11,8 +11,8 @@ pub(crate) struct Workload {
     pub(crate) title: &'static str,
     pub(crate) action: Action,
     pub(crate) carrier: Carrier,
-    /// To the address where gateways do as much of weir's work as they can.
-    pub(crate) full: bool,
+    /// Who does what weir is for: token, limit, access log.
+    pub(crate) features: Features,
     /// Clients of each system.
     pub(crate) clients: usize,
     /// Requests a second of each system, all clients together; 0: each client as fast as it can, or as the stream is.
@@ -54,6 +54,15 @@ pub(crate) enum Carrier {
     TlsOnce { resume: bool },
     /// HTTP/2 over TLS, a few connections for all clients.
     H2,
+}
+
+/// For whom token, limit and access log are switched on, as far as a gateway has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Features {
+    None,
+    All,
+    /// The peers are favoured.
+    WeirOnly,
 }
 
 /// Who runs when.
@@ -106,7 +115,7 @@ const fn duet(
         title,
         action,
         carrier,
-        full: false,
+        features: Features::None,
         clients: 32,
         rate,
         mode: Mode::Duet,
@@ -170,7 +179,7 @@ pub(crate) const ALL: &[Workload] = &[
         )
     },
     Workload {
-        full: true,
+        features: Features::All,
         ..duet(
             "get-full",
             "small GET, with token, limit, metrics and access log",
@@ -180,11 +189,43 @@ pub(crate) const ALL: &[Workload] = &[
         )
     },
     Workload {
-        full: true,
+        features: Features::All,
         quick: true,
         ..streams(
             "sse-full",
             "100 event streams, an event each 50 ms, with token, limit, metrics and access log",
+            50,
+            100,
+            Mode::Duet,
+        )
+    },
+    Workload {
+        features: Features::WeirOnly,
+        ..duet(
+            "get-uneven",
+            "small GET; weir with token, limit and access log, the others without",
+            Action::Get,
+            Carrier::Plain,
+            1000.0,
+        )
+    },
+    Workload {
+        features: Features::WeirOnly,
+        quick: false,
+        ..duet(
+            "post-uneven",
+            "POST of 2 KiB; weir with token, limit and access log, the others without",
+            Action::Post,
+            Carrier::Plain,
+            1000.0,
+        )
+    },
+    Workload {
+        features: Features::WeirOnly,
+        quick: true,
+        ..streams(
+            "sse-uneven",
+            "100 event streams; weir with token, limit and access log, the others without",
             50,
             100,
             Mode::Duet,

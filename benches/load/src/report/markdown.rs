@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Columns, figure};
+use super::{Columns, figure, targets};
 use crate::results::{CEILING, Results};
 
 /// The whole page, without a title: it is part of another.
@@ -22,6 +22,7 @@ pub(super) fn page(results: &Results) -> String {
             figure(Some(program.memory_kib as f64 / 1024.0), 1)
         );
     }
+    page += &targets::table(results);
     for measured in &results.workloads {
         let columns = Columns::of(measured);
         let rounds = measured
