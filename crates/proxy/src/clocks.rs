@@ -2,15 +2,13 @@
 //! One timer serves them all and is armed lazily: a piece that passes only notes the time, and the timer looks again when it fires.
 
 use std::{
-    future::Future,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use crate::{settings::Timeouts, summary::Outcome};
+use crate::{alarm::Alarm, settings::Timeouts, summary::Outcome};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(crate) struct Clocks {
     waiting: Option<Instant>,
     /// When something was last said to the client.
     said: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 /// What time it is.
@@ -40,6 +38,7 @@ impl Clocks {
         timeouts: &Timeouts,
         stream: bool,
         comment_every: Option<Duration>,
+        alarm: Alarm,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -52,7 +51,7 @@ impl Clocks {
             total: timeouts.total.map(|total| now + total),
             waiting: None,
             said: now,
-            timer: None,
+            alarm,
         }
     }
 
@@ -71,27 +70,19 @@ impl Clocks {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         let now = Instant::now();
         self.waiting.get_or_insert(now);
-        loop {
-            let (at, what) = self.next(now);
-            if at <= now {
-                if what == Expired::Comment {
-                    self.said = now;
-                }
-                return Poll::Ready(what);
-            }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            // A timer set too early only looks again; one set too late would miss.
-            if timer.deadline() > at || timer.is_elapsed() {
-                timer.as_mut().reset(at);
-            }
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= at {
-                if what == Expired::Comment {
-                    self.said = Instant::now();
-                }
-                return Poll::Ready(what);
-            }
+        let (at, what) = self.next(now);
+        if at > now {
+            ready!(self.alarm.poll(cx, at));
         }
+        if what == Expired::Comment {
+            self.said = Instant::now();
+        }
+        Poll::Ready(what)
+    }
+
+    /// Its timer, for the connection's next exchange.
+    pub(crate) fn into_alarm(self) -> Alarm {
+        self.alarm.rest()
     }
 
     fn next(&self, now: Instant) -> (Instant, Expired) {
@@ -138,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_gap_is_counted_from_the_wait_and_not_from_the_last_piece() {
-        let mut clocks = Clocks::start(&timeouts(), true, None);
+        let mut clocks = Clocks::start(&timeouts(), true, None, Alarm::default());
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(
             expiry(&mut clocks).await,
@@ -148,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_piece_starts_the_gap_anew() {
-        let mut clocks = Clocks::start(&timeouts(), true, None);
+        let mut clocks = Clocks::start(&timeouts(), true, None, Alarm::default());
         for _ in 0..5 {
             tokio::select! {
                 _ = expiry(&mut clocks) => panic!("no clock may fire"),
@@ -161,7 +152,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn comments_come_in_silence_and_do_not_put_off_the_end() {
-        let mut clocks = Clocks::start(&timeouts(), true, Some(Duration::from_secs(4)));
+        let mut clocks = Clocks::start(
+            &timeouts(),
+            true,
+            Some(Duration::from_secs(4)),
+            Alarm::default(),
+        );
         assert_eq!(
             expiry(&mut clocks).await,
             (Expired::Comment, Duration::from_secs(4))
@@ -182,13 +178,13 @@ mod tests {
             first_event: Some(Duration::from_secs(3)),
             ..timeouts()
         };
-        let mut clocks = Clocks::start(&first, true, None);
+        let mut clocks = Clocks::start(&first, true, None, Alarm::default());
         clocks.passed(false);
         assert_eq!(
             expiry(&mut clocks).await,
             (Expired::Limit(Outcome::FirstEvent), Duration::from_secs(3))
         );
-        let mut clocks = Clocks::start(&first, true, None);
+        let mut clocks = Clocks::start(&first, true, None, Alarm::default());
         clocks.passed(true);
         assert_eq!(expiry(&mut clocks).await.0, Expired::Limit(Outcome::Idle));
     }
@@ -199,7 +195,7 @@ mod tests {
             total: Some(Duration::from_secs(5)),
             ..timeouts()
         };
-        let mut clocks = Clocks::start(&total, false, None);
+        let mut clocks = Clocks::start(&total, false, None, Alarm::default());
         assert_eq!(
             expiry(&mut clocks).await,
             (Expired::Limit(Outcome::Total), Duration::from_secs(5))

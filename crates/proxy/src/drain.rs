@@ -34,7 +34,8 @@ pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64
             true
         };
         if timeout(time, to_the_end).await == Ok(true) {
-            lease.release(body);
+            let alarm = body.alarm();
+            lease.release(body, alarm);
         }
         RUNNING.fetch_sub(1, Relaxed);
     });

@@ -104,21 +104,18 @@ impl Sender {
             &self.path
         };
         let host = self.host.as_ref().unwrap_or(host);
-        match path {
-            [one] => out.words(&FORWARDED_FOR, format_args!("{one}")),
-            several => {
-                let listed: Vec<String> = several.iter().map(ToString::to_string).collect();
-                out.words(&FORWARDED_FOR, format_args!("{}", listed.join(", ")));
-            }
+        let mut listed = String::with_capacity(48);
+        push(&mut listed, self.address);
+        out.text(&REAL_IP, &listed);
+        for proxy in &path[1..] {
+            listed.push_str(", ");
+            push(&mut listed, *proxy);
         }
-        out.words(&REAL_IP, format_args!("{}", self.address));
-        out.words(&FORWARDED_PROTO, format_args!("{}", self.scheme()));
+        out.text(&FORWARDED_FOR, &listed);
+        out.text(&FORWARDED_PROTO, self.scheme());
         out.line(&FORWARDED_HOST, host);
         if self.forwarded {
-            out.words(
-                &header::FORWARDED,
-                format_args!("{}", self.elements(path, host)),
-            );
+            out.text(&header::FORWARDED, &self.elements(path, host));
         }
     }
 
@@ -134,6 +131,26 @@ impl Sender {
             .collect();
         elements[0] += &format!(";host=\"{host}\";proto={}", self.scheme());
         elements.join(", ")
+    }
+}
+
+/// Adds an address. IPv4 by hand: one is written for every request, and the formatter takes a thousand instructions each time.
+fn push(out: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        out.push_str(&address.to_string());
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push('.');
+        }
+        if octet >= 100 {
+            out.push(char::from(b'0' + octet / 100));
+        }
+        if octet >= 10 {
+            out.push(char::from(b'0' + octet / 10 % 10));
+        }
+        out.push(char::from(b'0' + octet % 10));
     }
 }
 
@@ -199,6 +216,15 @@ fn said_host(headers: &HeaderMap) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_they_are() {
+        for address in ["0.0.0.0", "1.20.100.255", "10.9.99.199", "2001:db8::7"] {
+            let mut out = String::new();
+            push(&mut out, address.parse().unwrap());
+            assert_eq!(out, address);
+        }
+    }
 
     fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();

@@ -3,20 +3,23 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-/// The headers that are always of one hop, whatever `Connection` says.
-const ALWAYS: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-/// Only means something with `Upgrade: h2c`, which is never forwarded.
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// The headers that are always of one hop, whatever `Connection` says. `http2-settings` only means something with `Upgrade: h2c`, which is never
+/// forwarded. As text, for it is asked of every header: the compiler looks at the length first.
+fn is_always(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Answers for one message: made once, asked for each of its headers.
 pub(crate) struct HopByHop<'a> {
@@ -42,9 +45,7 @@ impl<'a> HopByHop<'a> {
     }
 
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
-        ALWAYS.contains(name)
-            || *name == PROXY_CONNECTION
-            || *name == HTTP2_SETTINGS
+        is_always(name.as_str())
             || self
                 .named
                 .iter()

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_h1::{Connection, Exchange};
 
 use crate::{
+    alarm::Alarm,
     connect::Transport,
     error::{BodyError, UpstreamError},
     multiplex::Stream,
@@ -24,7 +25,11 @@ use crate::{
 
 /// See the module.
 #[derive(Debug)]
-pub struct Incoming(Protocol);
+pub struct Incoming {
+    protocol: Protocol,
+    /// The connection's, by which its exchanges are timed.
+    alarm: Alarm,
+}
 
 #[derive(Debug)]
 enum Protocol {
@@ -67,8 +72,11 @@ macro_rules! either {
 }
 
 impl Incoming {
-    pub(crate) fn http1(exchange: Exchange<Transport, Body>) -> Self {
-        Self(Protocol::Http1(exchange))
+    pub(crate) fn http1(exchange: Exchange<Transport, Body>, alarm: Alarm) -> Self {
+        Self {
+            protocol: Protocol::Http1(exchange),
+            alarm,
+        }
     }
 
     /// `upgrade`: what becomes of the stream, where the answer grants a CONNECT.
@@ -77,11 +85,14 @@ impl Incoming {
         share: Stream,
         upgrade: Option<OnUpgrade>,
     ) -> Self {
-        Self(Protocol::Http2 {
-            body,
-            share,
-            upgrade,
-        })
+        Self {
+            protocol: Protocol::Http2 {
+                body,
+                share,
+                upgrade,
+            },
+            alarm: Alarm::default(),
+        }
     }
 
     pub(crate) fn poll_frame(
@@ -89,7 +100,7 @@ impl Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let broke = |error: UpstreamError| BodyError::Upstream(Box::new(error));
-        match &mut self.0 {
+        match &mut self.protocol {
             Protocol::Http1(exchange) => {
                 exchange.poll_frame(cx).map_err(|error| broke(error.into()))
             }
@@ -101,7 +112,7 @@ impl Incoming {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.protocol {
             Protocol::Http1(exchange) => exchange.is_end_stream(),
             Protocol::Http2 { body, .. } => body.is_end_stream(),
             Protocol::Switched => true,
@@ -109,16 +120,21 @@ impl Incoming {
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.protocol {
             Protocol::Http1(exchange) => exchange.size_hint(),
             Protocol::Http2 { body, .. } => body.size_hint(),
             Protocol::Switched => SizeHint::with_exact(0),
         }
     }
 
+    /// Lends the alarm to whoever times the body.
+    pub(crate) fn alarm(&mut self) -> Alarm {
+        std::mem::take(&mut self.alarm)
+    }
+
     /// The connection, if it is this exchange's alone and may carry another one.
     pub(crate) fn release(self) -> Option<Connection<Transport>> {
-        match self.0 {
+        match self.protocol {
             Protocol::Http1(exchange) => exchange.release(),
             Protocol::Http2 { .. } | Protocol::Switched => None,
         }
@@ -126,7 +142,7 @@ impl Incoming {
 
     /// Takes the connection out after a 101, or the stream after a CONNECT that was granted.
     pub(crate) fn switch(&mut self) -> Option<Upgraded> {
-        match std::mem::replace(&mut self.0, Protocol::Switched) {
+        match std::mem::replace(&mut self.protocol, Protocol::Switched) {
             Protocol::Http1(exchange) => {
                 let (io, read) = exchange.into_parts();
                 Some(Upgraded(Tunnel::Http1 { io, read }))

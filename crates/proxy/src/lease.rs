@@ -3,7 +3,13 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{incoming::Incoming, pool, source::Upload, upstream::UpstreamState};
+use crate::{
+    alarm::Alarm,
+    incoming::Incoming,
+    pool::{self, Kept},
+    source::Upload,
+    upstream::UpstreamState,
+};
 
 /// See the module.
 pub struct Lease {
@@ -44,12 +50,12 @@ impl Lease {
 
     /// The exchange ended cleanly: the connection may carry another, unless the server said more than it was asked, or had its say before it
     /// was sent the whole request.
-    pub(crate) fn release(self, incoming: Incoming) {
+    pub(crate) fn release(self, incoming: Incoming, alarm: Alarm) {
         if let Some(connection) = incoming.release() {
             let server = &self.upstream.servers()[self.server];
             pool::put(
                 server.id(),
-                connection,
+                Kept { connection, alarm },
                 self.upstream.settings().keep_alive.idle,
                 self.upstream.idle_per_worker(),
             );

@@ -24,6 +24,7 @@ pub mod via;
 pub mod websocket;
 
 mod account;
+mod alarm;
 mod clocks;
 mod connect;
 mod drain;

@@ -4,33 +4,69 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     time::Duration,
 };
 
 use tokio::time::{Instant, interval};
-
 use weir_h1::Connection;
 
-use crate::{connect::Transport, multiplex};
+use crate::{alarm::Alarm, connect::Transport, multiplex};
+
+/// A connection, and what times its exchanges.
+pub(crate) struct Kept {
+    pub(crate) connection: Connection<Transport>,
+    pub(crate) alarm: Alarm,
+}
+
+impl From<Connection<Transport>> for Kept {
+    fn from(connection: Connection<Transport>) -> Self {
+        let alarm = Alarm::default();
+        Self { connection, alarm }
+    }
+}
 
 struct Idle {
-    connection: Connection<Transport>,
+    kept: Kept,
     until: Instant,
 }
 
+/// Servers are numbered by weir itself: nobody can choose numbers that collide, so no keyed hash is needed.
+#[derive(Default)]
+struct Numbers(u64);
+
+impl Hasher for Numbers {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplier: the table looks at the upper bits too.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type PerServer<T> = HashMap<u64, T, BuildHasherDefault<Numbers>>;
+
 thread_local! {
-    static IDLE: RefCell<HashMap<u64, VecDeque<Idle>>> = RefCell::default();
+    static IDLE: RefCell<PerServer<VecDeque<Idle>>> = RefCell::default();
 }
 
 /// The connection used last, so that the others can grow old and go; `None`: open one. One on which its server has said anything since,
 /// or which it has closed, is not used.
-pub(crate) fn take(server: u64) -> Option<Connection<Transport>> {
+pub(crate) fn take(server: u64) -> Option<Kept> {
     let now = Instant::now();
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.get_mut(&server)?;
         while let Some(mut entry) = queue.pop_back() {
-            if entry.until > now && entry.connection.is_quiet() {
-                return Some(entry.connection);
+            if entry.until > now && entry.kept.connection.is_quiet() {
+                return Some(entry.kept);
             }
         }
         None
@@ -38,11 +74,11 @@ pub(crate) fn take(server: u64) -> Option<Connection<Transport>> {
 }
 
 /// Keeps it for `lifetime`; of more than `most` the oldest goes.
-pub(crate) fn put(server: u64, connection: Connection<Transport>, lifetime: Duration, most: usize) {
+pub(crate) fn put(server: u64, kept: Kept, lifetime: Duration, most: usize) {
     let until = Instant::now() + lifetime;
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.entry(server).or_default();
-        queue.push_back(Idle { connection, until });
+        queue.push_back(Idle { kept, until });
         if queue.len() > most {
             queue.pop_front();
         }
@@ -58,7 +94,7 @@ pub async fn sweep() {
         multiplex::sweep(now);
         IDLE.with_borrow_mut(|idle| {
             idle.retain(|_, queue| {
-                queue.retain_mut(|entry| entry.until > now && entry.connection.is_quiet());
+                queue.retain_mut(|entry| entry.until > now && entry.kept.connection.is_quiet());
                 !queue.is_empty()
             });
         });

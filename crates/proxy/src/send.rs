@@ -1,24 +1,30 @@
 //! The seam to an upstream: a head and a body in, an answer's head and a body that reads from the connection out.
 //! Decides what may be tried again; knows nothing of routes, callers or counting.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, Method, StatusCode, Uri, header, response,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use weir_h1::{Fault, RequestHead};
 
 use crate::{
-    connect::{self, Transport},
+    alarm::Alarm,
+    connect,
     error::{BodyFault, SendError, UpstreamError},
     incoming::{Incoming, Upgraded},
     lease::Lease,
     multiplex,
     outbound::Outbound,
-    pool,
+    pool::{self, Kept},
     settings::Timeouts,
     source::Upload,
     upstream::UpstreamState,
@@ -208,7 +214,7 @@ impl Request {
 
 /// What takes a request.
 enum Connection {
-    Http1(weir_h1::Connection<Transport>),
+    Http1(Kept),
     Http2(multiplex::Shared),
 }
 
@@ -244,7 +250,8 @@ async fn lease(
         let (to, secure) = (server.server(), upstream.secure());
         let open = async {
             if !shared {
-                return connect::open(to, secure).await.map(Connection::Http1);
+                let connection = connect::open(to, secure).await?;
+                return Ok(Connection::Http1(connection.into()));
             }
             let send = connect::open_shared(to, secure).await?;
             let idle = upstream.settings().keep_alive.idle;
@@ -285,11 +292,12 @@ async fn exchange(
     upload: &Upload,
 ) -> Result<(response::Parts, Incoming), Failed> {
     match (connection, request) {
-        (Connection::Http1(connection), Request::Http1(request)) => {
-            let mut exchange = connection.ask(request);
+        (Connection::Http1(kept), Request::Http1(request)) => {
+            let mut alarm = kept.alarm;
+            let mut exchange = kept.connection.ask(request);
             let answered = poll_fn(|cx| exchange.poll_head(cx));
-            let error = match in_time(answered, patience, upload).await? {
-                Ok(head) => return Ok((head, Incoming::http1(exchange))),
+            let error = match in_time(answered, patience, upload, &mut alarm).await? {
+                Ok(head) => return Ok((head, Incoming::http1(exchange, alarm))),
                 Err(error) => error,
             };
             let heard = exchange.heard();
@@ -303,7 +311,8 @@ async fn exchange(
         (Connection::Http2(mut shared), Request::Http2(request)) => {
             let tunnel = *request.method() == Method::CONNECT;
             let answered = shared.send.try_send_request(*request);
-            match in_time(answered, patience, upload).await? {
+            let mut alarm = Alarm::default();
+            match in_time(answered, patience, upload, &mut alarm).await? {
                 Ok(mut response) => {
                     let upgrade = tunnel.then(|| hyper::upgrade::on(&mut response));
                     let (head, body) = response.into_parts();
@@ -330,25 +339,27 @@ async fn in_time<A>(
     answer: impl Future<Output = A>,
     patience: Duration,
     upload: &Upload,
+    alarm: &mut Alarm,
 ) -> Result<A, Failed> {
     let mut answer = std::pin::pin!(answer);
     let mut deadline = Instant::now() + patience;
-    loop {
-        tokio::select! {
-            biased;
-            answered = &mut answer => return Ok(answered),
-            () = sleep_until(deadline) => {
-                // A client that is late with its own body has a clock of its own.
-                let progressed = if upload.owed() {
-                    Instant::now() + patience
-                } else {
-                    upload.last() + patience
-                };
-                if progressed <= deadline {
-                    return Err(Failed::Late);
-                }
-                deadline = progressed;
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answered));
             }
+            ready!(alarm.poll(cx, deadline));
+            // A client that is late with its own body has a clock of its own.
+            let progressed = if upload.owed() {
+                Instant::now() + patience
+            } else {
+                upload.last() + patience
+            };
+            if progressed <= deadline {
+                return Poll::Ready(Err(Failed::Late));
+            }
+            deadline = progressed;
         }
-    }
+    })
+    .await
 }

@@ -22,6 +22,7 @@ use weir_llm::Media;
 
 use crate::{
     account::Account,
+    alarm::Alarm,
     clocks::{Clocks, Expired},
     compress::Coding,
     downstream::{Downstream, Seat, Waiting},
@@ -134,7 +135,7 @@ impl Body {
 
     /// An upstream's answer, watched to its end. `waiting` is stall until then.
     pub fn upstream(
-        incoming: Incoming,
+        mut incoming: Incoming,
         lease: Lease,
         kind: Kind,
         exchange: Exchange,
@@ -148,6 +149,7 @@ impl Body {
             // A stream whose events may not be read cannot be late with one.
             kind.stream && (kind.injectable || kind.media == Media::Other),
             policy.comment_every.filter(|_| kind.injectable),
+            incoming.alarm(),
         ));
         watch.policy = policy;
         watch.waiting = Some(waiting);
@@ -197,7 +199,8 @@ impl Body {
         watch.finish(Outcome::Complete);
         watch.state = State::Over;
         if let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty) {
-            lease.release(incoming);
+            let alarm = watch.clocks.take().map(Clocks::into_alarm);
+            lease.release(incoming, alarm.unwrap_or_default());
         }
     }
 
@@ -298,7 +301,7 @@ impl http_body::Body for Body {
             if ended
                 && let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty)
             {
-                lease.release(incoming);
+                lease.release(incoming, Alarm::default());
             }
             return polled;
         };

@@ -66,14 +66,12 @@ impl Forward<'_> {
         let waiting = self.client.downstream.wait_on_upstream();
         let max_body = gateway.plan.routes[self.asked.route].max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
+        let asked = self.asked_host()?;
         let (withheld, added) = self.headers(gateway, &head, ledger);
         let outbound = Outbound {
             headers: &head.headers,
-            host: match &self.upstream.settings().host {
-                Some(host) => host.clone(),
-                None => self.asked_host()?,
-            },
-            asked: self.asked_host()?,
+            host: self.upstream.settings().host.as_ref().unwrap_or(&asked),
+            asked: &asked,
             sender: self.sender,
             via: gateway.plan.via.then_some(head.version),
             withheld: &withheld,
