@@ -173,6 +173,51 @@ async fn the_upstream_gets_one_signed_word_and_the_route_says_what_of_authorizat
     );
 }
 
+/// Two issuers, one subject: two people to limits and upstream.
+#[tokio::test]
+async fn one_name_of_two_issuers_is_two_people() {
+    const OTHER: &str = "another-secret-for-tests-of-32-bytes!!!!";
+    let up = Upstream::saying("hello").await;
+    let table = |name: &str, secret: &str, prefix: &str| {
+        format!(
+            "[auth.{name}]\ntype = \"jwt\"\nsecret = \"{secret}\"\nissuer = \"{name}\"\nuser_prefix = \"{prefix}\"\n\n"
+        )
+    };
+    let config = format!(
+        "{}{}[auth.both]\nany = [\"one\", \"two\"]\n\n[limit.each]\nby = \"user\"\nrate = \"1/366d\"\n\n{}{}",
+        table("one", SECRET, ""),
+        table("two", OTHER, "two:"),
+        upstream("up", up.address(), ""),
+        route(
+            "all",
+            "/*",
+            "to = \"up\"\nauth = \"both\"\nlimit = \"each\""
+        ),
+    );
+    let weir = weir().start(&config).await;
+    let status = async |issuer: &str, secret: &str| {
+        let claims = serde_json::json!({ "iss": issuer, "sub": "7", "exp": mint::unix(60) });
+        let token = mint::signed(r#"{"alg":"HS256"}"#, &claims.to_string(), secret);
+        let line = format!("Authorization: Bearer {token}");
+        ask(weir.address(), "GET", "/", &[&line]).await.status()
+    };
+    assert_eq!(status("one", SECRET).await, 200);
+    assert_eq!(status("one", SECRET).await, 429);
+    assert_eq!(status("two", OTHER).await, 200);
+    assert_eq!(status("two", OTHER).await, 429);
+    assert_eq!(
+        status("two", SECRET).await,
+        401,
+        "each issuer has its own keys"
+    );
+    let told: Vec<_> = up
+        .requests()
+        .iter()
+        .map(|head| head.header("x-weir-user").map(str::to_owned))
+        .collect();
+    assert_eq!(told, [Some("7".to_owned()), Some("two:7".to_owned())]);
+}
+
 #[tokio::test]
 async fn no_header_smuggles_an_identity() {
     let up = Upstream::saying("hello").await;

@@ -8,7 +8,12 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use serde_json::{Value, json};
-use weir_testkit::{Upstream, client::ask, eventually, mint};
+use weir_testkit::{
+    Upstream,
+    client::ask,
+    eventually, mint,
+    tls::{Authority, Leaf, front},
+};
 
 use crate::stage::{route, upstream, weir};
 
@@ -120,6 +125,80 @@ async fn an_issuers_new_key_is_fetched_when_it_is_first_seen() {
         !fs::read_to_string(weir.folder().join("audit.log"))
             .expect("the log")
             .contains("eyJ")
+    );
+}
+
+/// By TLS, with an authority of its own, as issuers inside a company have it; and what an operator sees of it.
+#[tokio::test]
+async fn an_issuer_behind_a_private_authority() {
+    let authority = Authority::new("private");
+    let issuer = Issuer::new("one");
+    let set = Arc::new(std::sync::Mutex::new(json!({ "keys": [issuer.jwk()] })));
+    let keys = publisher(Arc::clone(&set)).await;
+    let address = front(
+        &authority.sign(Leaf::server(&["127.0.0.1"])),
+        keys.address(),
+    )
+    .await;
+    let up = Upstream::saying("hello").await;
+    let table = |name: &str, more: &str| {
+        format!(
+            "[auth.{name}]\ntype = \"jwt\"\njwks_url = \"https://{address}/keys?code=hidden\"\njwks_refresh = \"1s\"\n{more}\n\n"
+        ) + &route(
+            name,
+            &format!("/{name}"),
+            &format!("to = \"up\"\nauth = \"{name}\""),
+        )
+    };
+    let config = format!(
+        "[audit]\nto = \"audit.log\"\n\n[log]\nto = \"FOLDER/access.log\"\nlevel = \"debug\"\n\n{}{}{}",
+        upstream("up", up.address(), ""),
+        table("private", "jwks_ca = \"ca.crt\""),
+        table("system", ""),
+    );
+    let weir = weir().file("ca.crt", authority.pem()).start(&config).await;
+    let ask = async |path: &str| {
+        let bearer = issuer.bearer("ana");
+        ask(weir.address(), "GET", path, &[&bearer]).await.status()
+    };
+    assert_eq!(ask("/private").await, 200);
+    assert_eq!(
+        ask("/system").await,
+        401,
+        "nobody there knows this authority"
+    );
+    assert_eq!(
+        keys.requests()[0].target(),
+        "/keys?code=hidden",
+        "as the file says"
+    );
+    let private = [("auth", "private")];
+    let metrics = weir.wait_metric("weir_issuer_keys", &private, 1.0).await;
+    let fetched = "weir_issuer_keys_fetched_timestamp_seconds";
+    assert!(metrics.value(fetched, &private) > 1_700_000_000.0);
+    assert_eq!(metrics.value(fetched, &[("auth", "system")]), 0.0);
+    assert_eq!(
+        metrics.value("weir_issuer_keys", &[("auth", "system")]),
+        0.0
+    );
+    let failed = [("auth", "system"), ("result", "failed")];
+    assert!(metrics.value("weir_key_fetches_total", &failed) >= 1.0);
+    // An answer that is no set leaves the keys as they were.
+    *set.lock().expect("no panic") = json!("nonsense");
+    let failed = [("auth", "private"), ("result", "failed")];
+    eventually("a fetch that failed", async || {
+        let failed = weir
+            .metrics()
+            .await
+            .value("weir_key_fetches_total", &failed);
+        (failed >= 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(ask("/private").await, 200);
+    let written = weir.stderr() + &fs::read_to_string(weir.folder().join("audit.log")).expect("it");
+    assert!(
+        written.contains("keys_failed") && !written.contains("hidden"),
+        "{written}"
     );
 }
 

@@ -49,6 +49,8 @@ pub struct JwtSettings {
     pub required: Vec<String>,
     /// The claim that names the user: a string, or a whole number. It must be there.
     pub user_claim: String,
+    /// What stands before every user's name: two issuers may give one name to two people.
+    pub user_prefix: String,
     /// The claim that names the tenant. It may be absent; add it to `required` where it may not.
     pub tenant_claim: Option<String>,
     /// The claim that lists the roles: an array of strings, or one string.
@@ -71,6 +73,7 @@ impl Default for JwtSettings {
             leeway: Duration::from_secs(30),
             required: Vec::new(),
             user_claim: "sub".to_owned(),
+            user_prefix: String::new(),
             tenant_claim: None,
             roles_claim: None,
             scopes_claim: Some("scope".to_owned()),

@@ -21,7 +21,7 @@ use weir_limit::{Algorithm, KeySource, Quota};
 use weir_meter::log;
 use weir_proxy::{
     compress::Coding,
-    settings::{StreamPolicy, Timeouts, Upstream},
+    settings::{Roots, StreamPolicy, Timeouts, Upstream},
 };
 use weir_route::{Authority, HostPattern, Rewrite, Table};
 
@@ -227,6 +227,8 @@ pub struct Jwks {
     pub refresh: Duration,
     /// How long the last one is used when no newer one can be had. Key `jwks_stale`.
     pub stale: Duration,
+    /// Whose certificates are believed. Key `jwks_ca`.
+    pub roots: Roots,
     /// The set in use; empty until the first one has come.
     pub keys: Arc<Swapped<KeySet>>,
 }

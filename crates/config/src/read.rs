@@ -136,6 +136,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
     if let Some(table) = &table {
         together::logins(table, &auth, &routes);
     }
+    together::namesakes(&known, &limit_nodes, &routes);
     together::unused(
         &known,
         [

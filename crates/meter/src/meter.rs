@@ -13,6 +13,7 @@ use crate::{
     conversations::{Conversation, Conversations},
     families::Families,
     guard::Held,
+    issuer::{IssuerSeries, Issuers},
     labels::Models,
     limits::{LimitSeries, StoreSeries},
     route::RouteSeries,
@@ -28,6 +29,7 @@ pub struct Meter {
     routes: Mutex<HashMap<String, Arc<RouteSeries>>>,
     upstreams: Arc<Upstreams>,
     certificates: Arc<Certificates>,
+    issuers: Arc<Issuers>,
     conversations: Arc<Conversations>,
     connections_open: IntGauge,
     connections: IntCounter,
@@ -60,6 +62,7 @@ impl Meter {
             routes: Mutex::default(),
             upstreams: Upstreams::new(&families),
             certificates: Certificates::new(&families),
+            issuers: Issuers::new(&families),
             conversations: Conversations::new(families.conversations.with_label_values(none)),
             connections_open: families.connections_open.with_label_values(none),
             connections: families.connections.with_label_values(none),
@@ -107,6 +110,11 @@ impl Meter {
     /// The series of one certificate; they vanish with the last owner.
     pub fn certificate(&self, name: &str) -> Arc<CertificateSeries> {
         self.certificates.get(name)
+    }
+
+    /// The series of the key set that is fetched for this `[auth]` table; the gauges among them vanish with the last owner.
+    pub fn issuer(&self, name: &str) -> Arc<IssuerSeries> {
+        self.issuers.get(name)
     }
 
     /// The series of the limit of this name.
@@ -199,6 +207,8 @@ mod tests {
         meter.reloaded(true);
         let certificate = meter.certificate("site.crt");
         certificate.state(true, SystemTime::now(), SystemTime::now());
+        let issuer = meter.issuer("a");
+        issuer.fetched(1, SystemTime::now());
         let _held = (
             route.stream_opened(),
             meter.conversation("c"),

@@ -126,6 +126,13 @@ table! {
     CERTIFICATE_DAYS Gauge, "weir_certificate_days_left" ["certificate"]
         "Whole days until then; negative once it has ended."
 
+    KEY_FETCHES Counter, "weir_key_fetches_total" ["auth" "result"]
+        "Fetches of issuers' key sets: ok or failed."
+    ISSUER_KEYS Gauge, "weir_issuer_keys" ["auth"]
+        "Keys of the issuer's set that are in use; while it is 0 its tokens are refused."
+    KEYS_FETCHED Gauge, "weir_issuer_keys_fetched_timestamp_seconds" ["auth"]
+        "When the issuer's set came last, in Unix time; 0 if it never did."
+
     CONFIG_RELOADS Counter, "weir_config_reloads_total" ["result"]
         "Reloads of the configuration: ok or failed."
     CONFIG_OK Gauge, "weir_config_ok" []

@@ -12,16 +12,16 @@ use tokio::time::timeout;
 
 use crate::{
     connect,
-    settings::{Server, Tls},
+    settings::{Roots, Server, Tls},
     tls::Secure,
 };
 
-/// The body of a 200. `https` is verified against the system's authorities.
+/// The body of a 200. `https` is verified against `roots`.
 ///
 /// # Errors
 /// Whatever goes wrong, more than `most` bytes, or more than `within`.
-pub async fn get(url: &Uri, most: usize, within: Duration) -> io::Result<Bytes> {
-    timeout(within, ask(url, most)).await.map_err(|_| {
+pub async fn get(url: &Uri, roots: &Roots, most: usize, within: Duration) -> io::Result<Bytes> {
+    timeout(within, ask(url, roots, most)).await.map_err(|_| {
         io::Error::new(
             io::ErrorKind::TimedOut,
             format!("no answer within {within:?}"),
@@ -29,7 +29,7 @@ pub async fn get(url: &Uri, most: usize, within: Duration) -> io::Result<Bytes> 
     })?
 }
 
-async fn ask(url: &Uri, most: usize) -> io::Result<Bytes> {
+async fn ask(url: &Uri, roots: &Roots, most: usize) -> io::Result<Bytes> {
     let host = url
         .host()
         .ok_or_else(|| io::Error::other("the URL has no host"))?;
@@ -47,7 +47,11 @@ async fn ask(url: &Uri, most: usize) -> io::Result<Bytes> {
         },
     };
     let secure = if https {
-        Some(Secure::new(&Tls::default(), false)?)
+        let settings = Tls {
+            roots: roots.clone(),
+            server_name: None,
+        };
+        Some(Secure::new(&settings, false)?)
     } else {
         None
     };

@@ -153,7 +153,7 @@ impl Gateway {
             meter: Arc::clone(meter),
             log,
             audit,
-            remotes: keys::remotes(&plan, before),
+            remotes: keys::remotes(&plan, before, meter),
             plan,
         })
     }

@@ -8,13 +8,18 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::task::AbortHandle;
 use weir_config::plan::{Auth, LiveKeys, Plan};
+use weir_meter::Meter;
 
 use crate::{gateway::Gateway, refusal::Refusal, shared::Shared};
 pub(crate) use remote::Remote;
 pub(crate) use rings::watch as watch_rings;
 
 /// The fetched sets of each `[auth.NAME]`, beside [`Plan::auth`]. Those that an older gateway had are taken over with what they know.
-pub(crate) fn remotes(plan: &Plan, before: Option<&Gateway>) -> Vec<Vec<Arc<Remote>>> {
+pub(crate) fn remotes(
+    plan: &Plan,
+    before: Option<&Gateway>,
+    meter: &Meter,
+) -> Vec<Vec<Arc<Remote>>> {
     let mut known: Vec<Arc<Remote>> = before
         .map(|before| before.remotes.iter().flatten().cloned().collect())
         .unwrap_or_default();
@@ -29,7 +34,7 @@ pub(crate) fn remotes(plan: &Plan, before: Option<&Gateway>) -> Vec<Vec<Arc<Remo
                 .find(|remote| remote.is_for(jwks))
                 .map(Arc::clone);
             let remote = same.unwrap_or_else(|| {
-                let new = Arc::new(Remote::new(jwks.clone()));
+                let new = Arc::new(Remote::new(jwks.clone(), meter.issuer(&auth.name)));
                 known.push(Arc::clone(&new));
                 new
             });

@@ -62,8 +62,13 @@ impl Claims<'_> {
             return Err(Denied::MissingClaim);
         }
 
+        // A prefix alone is no name.
+        let user = self
+            .name(&settings.user_claim)?
+            .filter(|user| !user.is_empty())
+            .map(|user| settings.user_prefix.clone() + &user);
         Caller {
-            user: self.name(&settings.user_claim)?,
+            user,
             tenant: settings
                 .tenant_claim
                 .as_deref()

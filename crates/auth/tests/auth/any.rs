@@ -6,7 +6,8 @@ use http::{HeaderMap, header};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use weir_auth::{
-    AspNetCookie, AspNetCookieSettings, Denied, Jwt, JwtSettings, Presented, Verifier, Via,
+    AspNetCookie, AspNetCookieSettings, Denied, Jwt, JwtSettings, Presented, TokenSource, Verifier,
+    Via,
     aspnet::{Decryption, MachineKey, NAME, Ticket, Validation},
     jwt::Algorithm,
 };
@@ -115,6 +116,39 @@ fn a_bad_credential_is_not_made_good_by_another() {
         Ok(Via::Cookie),
         "the first listed speaks"
     );
+}
+
+/// Two issuers may give one name to two people: a prefix keeps them apart, also where both tokens come at once.
+#[test]
+fn a_prefix_keeps_two_issuers_people_apart() {
+    let issuer = |index: usize, place, prefix: &str| {
+        let settings = JwtSettings {
+            keys: secrets(&[SECRETS[index]], Algorithm::Hs256),
+            from: vec![place],
+            user_prefix: prefix.to_owned(),
+            ..Default::default()
+        };
+        Arc::new(Verifier::Jwt(Jwt::new(settings).unwrap()))
+    };
+    let both = Verifier::Any(vec![
+        issuer(0, TokenSource::AuthorizationHeader, ""),
+        issuer(1, TokenSource::Cookie("other".to_owned()), "other:"),
+    ]);
+    let ask = |lines: &[(header::HeaderName, String)]| {
+        let lines = lines.iter().cloned();
+        let headers: HeaderMap = lines
+            .map(|(name, value)| (name, value.parse().unwrap()))
+            .collect();
+        let caller = both.identify(&Presented::of(&headers), now());
+        caller.map(|caller| caller.user.unwrap())
+    };
+    let bearer = (header::AUTHORIZATION, format!("Bearer {}", token(0, "7")));
+    let cookie = (header::COOKIE, format!("other={}", token(1, "7")));
+    assert_eq!(ask(std::slice::from_ref(&bearer)), Ok("7".to_owned()));
+    assert_eq!(ask(std::slice::from_ref(&cookie)), Ok("other:7".to_owned()));
+    assert_eq!(ask(&[bearer, cookie]), Err(Denied::Conflict));
+    let nobody = (header::COOKIE, format!("other={}", token(1, "")));
+    assert_eq!(ask(&[nobody]), Err(Denied::MissingClaim));
 }
 
 #[test]

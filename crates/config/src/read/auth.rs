@@ -23,10 +23,29 @@ pub(super) struct Read<'a> {
     pub(super) auth: Option<Auth>,
     /// Whether its callers have a tenant.
     pub(super) has_tenant: bool,
+    /// Who says who its callers are, where that is one party by name.
+    pub(super) issuer: Option<Issuer>,
     /// Its login page, for what can only be seen when the routes are read.
     pub(super) login: Option<Node<'a>>,
     /// Which others it asks, by index.
     pub(super) members: Vec<usize>,
+}
+
+/// Whose names a token table takes over.
+pub(super) struct Issuer {
+    /// Its `issuer`.
+    name: String,
+    /// Its `user_prefix`, if it has one.
+    prefix: Option<String>,
+}
+
+impl Issuer {
+    /// Whether one name of theirs may be two people's, as far as the file says: a subject is one person's only with its issuer (RFC 7519, 4.1.2).
+    pub(super) fn confuses(&self, other: &Self) -> bool {
+        let said = self.prefix.is_some() && other.prefix.is_some();
+        let prefix = |issuer: &Self| issuer.prefix.clone().unwrap_or_default();
+        self.name != other.name && !said && prefix(self) == prefix(other)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,7 +141,22 @@ fn any<'a>(
                     item.mistake("is made of others itself; name those")
                 }
                 Some(index) if members.contains(&index) => item.mistake("is named twice"),
-                Some(index) => members.push(index),
+                Some(index) => {
+                    let issuer = read[index].issuer.as_ref();
+                    let same = members.iter().find(|other| {
+                        let other = read[**other].issuer.as_ref();
+                        issuer
+                            .zip(other)
+                            .is_some_and(|(one, other)| one.confuses(other))
+                    });
+                    if let Some(other) = same {
+                        item.mistake(format!(
+                            "has another `issuer` than \"{}\", and two issuers may give one name to two people: set `user_prefix` in one of them, or the same in both if their users are the same people",
+                            names.names[*other]
+                        ));
+                    }
+                    members.push(index);
+                }
                 None => {}
             }
         }
@@ -151,6 +185,7 @@ fn any<'a>(
     Read {
         auth,
         has_tenant: members.iter().any(|&index| read[index].has_tenant),
+        issuer: None,
         login: table.get("login"),
         members,
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
+use weir_limit::KeySource;
 use weir_route::{NormalPath, Rule, Table};
 
 use super::{Known, auth, route::Read};
@@ -85,6 +86,29 @@ pub(super) fn logins(table: &Table, auth: &[auth::Read<'_>], routes: &[Read<'_>]
                 "leads to {}, which asks for this same session: browsers would be sent round in circles",
                 place(read),
             ));
+        }
+    }
+}
+
+/// A limit by user that two issuers' users share takes two people of one name for one.
+pub(super) fn namesakes(known: &Known<'_>, limits: &[Node<'_>], routes: &[Read<'_>]) {
+    for (index, node) in limits.iter().enumerate() {
+        let by_user = known.limits[index]
+            .as_ref()
+            .is_some_and(|limit| limit.by == KeySource::User);
+        let routes = routes.iter().filter_map(|read| read.route.as_ref());
+        let auth: BTreeSet<usize> = routes
+            .filter(|route| by_user && route.limits.contains(&index))
+            .filter_map(|route| route.auth)
+            .flat_map(|auth| std::iter::once(auth).chain(known.auth[auth].members.iter().copied()))
+            .collect();
+        let issuers: Vec<&auth::Issuer> = auth
+            .iter()
+            .filter_map(|auth| known.auth[*auth].issuer.as_ref())
+            .collect();
+        let confused = |at: usize| issuers[..at].iter().any(|one| one.confuses(issuers[at]));
+        if (0..issuers.len()).any(confused) {
+            node.warning("counts users of several issuers, and takes two of one name for one: `user_prefix` in their [auth] tables keeps them apart");
         }
     }
 }

@@ -135,7 +135,7 @@ fn tls(node: &Node<'_>) -> Option<Tls> {
 }
 
 /// The certificates of a file. It is read with the configuration and again at each reload of it.
-fn authorities(node: &Node<'_>) -> Option<Vec<CertificateDer<'static>>> {
+pub(super) fn authorities(node: &Node<'_>) -> Option<Vec<CertificateDer<'static>>> {
     node.parse("a file of certificates in PEM", |path| {
         let text = node
             .source

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -16,6 +16,7 @@ use weir_auth::{
     jwt::{KeySet, Origin},
 };
 use weir_config::plan::Jwks;
+use weir_meter::IssuerSeries;
 use weir_proxy::fetch;
 
 use crate::shared::Shared;
@@ -33,6 +34,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Remote {
     settings: Jwks,
+    series: Arc<IssuerSeries>,
     state: Mutex<State>,
     wanted: Notify,
     /// Counts the fetches that have ended.
@@ -51,9 +53,10 @@ struct State {
 
 impl Remote {
     /// Nothing is fetched until [`Remote::keep`] runs.
-    pub(crate) fn new(settings: Jwks) -> Self {
+    pub(crate) fn new(settings: Jwks, series: Arc<IssuerSeries>) -> Self {
         Self {
             settings,
+            series,
             state: Mutex::new(State {
                 set: KeySet::default(),
                 feeds: Vec::new(),
@@ -68,8 +71,8 @@ impl Remote {
     /// Whether this is the same set, fetched in the same way.
     pub(crate) fn is_for(&self, jwks: &Jwks) -> bool {
         let mine = &self.settings;
-        (&mine.url, &mine.allowed, mine.refresh, mine.stale)
-            == (&jwks.url, &jwks.allowed, jwks.refresh, jwks.stale)
+        (&mine.url, &mine.roots, &mine.allowed) == (&jwks.url, &jwks.roots, &jwks.allowed)
+            && (mine.refresh, mine.stale) == (jwks.refresh, jwks.stale)
     }
 
     /// From now on newer sets go there too; what is known goes there at once.
@@ -108,15 +111,17 @@ impl Remote {
         let mut fetched: Option<Instant> = None;
         let mut again = AGAIN;
         loop {
-            let url = &self.settings.url;
+            let url = self.place();
             let pause = match self.fetch(&mut text).await {
                 Ok(change) => {
                     if again > AGAIN {
-                        tracing::info!(%url, "the issuer's keys are fetched again");
+                        tracing::info!(url, "the issuer's keys are fetched again");
                     }
                     (fetched, again) = (Some(Instant::now()), AGAIN);
+                    let keys = self.state().set.len();
+                    self.series.fetched(keys, SystemTime::now());
                     if let Some(keys) = change {
-                        tracing::info!(%url, keys, "the issuer's keys have changed");
+                        tracing::info!(url, keys, "the issuer's keys have changed");
                         shared
                             .gateway
                             .load()
@@ -125,21 +130,23 @@ impl Remote {
                     self.settings.refresh
                 }
                 Err(why) => {
+                    self.series.failed();
                     if again == AGAIN {
-                        tracing::error!(%url, why, "the issuer's keys cannot be fetched");
+                        tracing::error!(url, why, "the issuer's keys cannot be fetched");
                         shared
                             .gateway
                             .load()
                             .audits("keys_failed", &format!("{url}: {why}"));
                     }
                     if fetched.is_some_and(|at| at.elapsed() > self.settings.stale) {
-                        tracing::error!(%url, "the issuer's keys are too old, its tokens are refused");
-                        shared
-                            .gateway
-                            .load()
-                            .audits("keys_too_old", &url.to_string());
+                        tracing::error!(
+                            url,
+                            "the issuer's keys are too old, its tokens are refused"
+                        );
+                        shared.gateway.load().audits("keys_too_old", &url);
                         (text, fetched) = (None, None);
                         self.install(KeySet::default());
+                        self.series.uses(0);
                     }
                     again = (again * 2).min(FORCED);
                     (again / 2).min(self.settings.refresh)
@@ -156,7 +163,7 @@ impl Remote {
 
     /// The ids of the new keys, where they are not the ones before.
     async fn fetch(&self, before: &mut Option<bytes::Bytes>) -> Result<Option<String>, String> {
-        let text = fetch::get(&self.settings.url, MOST, PATIENCE)
+        let text = fetch::get(&self.settings.url, &self.settings.roots, MOST, PATIENCE)
             .await
             .map_err(|why| why.to_string())?;
         if before.as_ref() == Some(&text) {
@@ -166,7 +173,7 @@ impl Remote {
         let (set, dropped) = KeySet::jwks(json, &self.settings.allowed, Origin::Remote)
             .map_err(|why| why.to_string())?;
         for one in dropped {
-            tracing::warn!(url = %self.settings.url, "{one}");
+            tracing::warn!(url = self.place(), "{one}");
         }
         let ids: Vec<&str> = set.ids().collect();
         let ids = format!("{} keys [{}]", set.len(), ids.join(", "));
@@ -181,6 +188,14 @@ impl Remote {
             feed.replace(set.clone());
         }
         state.set = set;
+    }
+
+    /// Where it comes from, for people. A query may hold somebody's key.
+    fn place(&self) -> String {
+        let url = &self.settings.url;
+        let scheme = url.scheme_str().unwrap_or_default();
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}{}", url.path())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -43,6 +43,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         auth,
         has_tenant,
         login: None,
+        issuer: None,
         members: Vec::new(),
     }
 }

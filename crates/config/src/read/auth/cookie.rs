@@ -99,6 +99,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         auth,
         has_tenant,
         login: table.get("login"),
+        issuer: None,
         members: Vec::new(),
     }
 }

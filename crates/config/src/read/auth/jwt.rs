@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use weir_auth::{Jwt, JwtSettings, KeyError, Swapped, TokenSource, Verifier};
 
-use super::{super::general::strings, Read, api_key, browsers, certificate, cookie};
+use super::{super::general::strings, Issuer, Read, api_key, browsers, certificate, cookie};
 use crate::{node::Node, plan::LiveKeys, table::Table};
 
 /// The keys that only such a table has.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 16] = [
     "secret",
     "key",
     "jwks",
     "jwks_url",
+    "jwks_ca",
     "jwks_refresh",
     "jwks_stale",
     "algorithm",
@@ -22,6 +23,7 @@ pub(super) const KEYS: [&str; 14] = [
     "audience",
     "max_lifetime",
     "required_claims",
+    "user_prefix",
     "roles_claim",
     "scopes_claim",
     "typ",
@@ -51,6 +53,11 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     });
     let from = table.get(FROM).map(|node| sources(&node));
     let reads_query = from.iter().flatten().any(|one| *one == TokenSource::Query);
+    // It may be empty: that says that the issuer's names are the gateway's own.
+    let prefix = table
+        .get("user_prefix")
+        .and_then(|node| node.text("a string"))
+        .map(|text| text.as_str().to_owned());
     let settings = JwtSettings {
         from: from.unwrap_or(default.from),
         keys,
@@ -65,6 +72,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
             .map(|node| strings(&node, "the name of a claim"))
             .unwrap_or_default(),
         user_claim: claim("user_claim").unwrap_or(default.user_claim),
+        user_prefix: prefix.clone().unwrap_or_default(),
         tenant_claim: claim("tenant_claim"),
         roles_claim: claim("roles_claim"),
         scopes_claim: claim("scopes_claim").or(default.scopes_claim),
@@ -75,6 +83,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
             .unwrap_or(default.types),
     };
     let has_tenant = settings.tenant_claim.is_some();
+    let issuer = settings.issuer.clone().map(|name| Issuer { name, prefix });
     // What is wrong with a source was said where it stands, and nothing else can be wrong.
     let verifier = Jwt::new(settings).ok().map(Verifier::Jwt);
     let auth = browsers(name, table, verifier, live.into_iter().collect());
@@ -86,6 +95,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
     Read {
         auth,
         has_tenant,
+        issuer,
         login: table.get("login"),
         members: Vec::new(),
     }

@@ -9,7 +9,9 @@ use weir_auth::{
     jwt::{Algorithm, KeySet, Origin},
 };
 
-use crate::{node::Node, plan::Jwks, table::Table};
+use weir_proxy::settings::Roots;
+
+use crate::{node::Node, plan::Jwks, read::upstream::authorities, table::Table};
 
 /// The keys that the file itself holds, and the set to fetch. `None` after a mistake.
 pub(super) fn read(table: &Table<'_>) -> Option<(KeySet, Option<Jwks>)> {
@@ -32,6 +34,11 @@ pub(super) fn read(table: &Table<'_>) -> Option<(KeySet, Option<Jwks>)> {
     };
     let refresh = clock("jwks_refresh", Duration::from_secs(600));
     let stale = clock("jwks_stale", Duration::from_secs(86_400));
+    let ca = table.get("jwks_ca");
+    let roots = ca.as_ref().and_then(authorities).map(Roots::Only);
+    if let Some(node) = ca.filter(|_| url.is_none()) {
+        node.mistake("has no meaning without `jwks_url`");
+    }
     let public = [&key, &jwks, &url].into_iter().flatten().count();
     if let Some(secret) = &secret {
         if public > 0 {
@@ -77,6 +84,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<(KeySet, Option<Jwks>)> {
         allowed,
         refresh,
         stale,
+        roots: roots.unwrap_or_default(),
         keys: Arc::new(Swapped::new(KeySet::default())),
     };
     Some((keys, Some(jwks)))
@@ -119,6 +127,13 @@ fn secrets(
 fn url(text: &str) -> Result<Uri, &'static str> {
     let url: Uri = text.parse().map_err(|_| "it is no URL")?;
     let host = url.host().ok_or("the host is missing")?;
+    // Nobody would send it, and it would stand in every message about the set.
+    if url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err("a user and a password have no place in it");
+    }
     let here = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
     match url.scheme_str() {
         Some("https") => Ok(url),
