@@ -1,7 +1,7 @@
 //! A real Redis as a child process on a free port, that a test can kill, freeze and bring back. It keeps nothing on disk.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{clock::eventually, skip};
+use crate::{clock::eventually, skip, sockets};
 
 /// A Redis that runs, unless the test stopped it. It ends with the value.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Redis {
             return None;
         }
         let folder = TempDir::with_prefix("weir-redis-").expect("a temporary folder");
-        Some(Self::on(folder, free_port(), args, false).await)
+        Some(Self::on(folder, sockets::free_port(), args, false).await)
     }
 
     /// One that speaks only TLS, with a certificate for `localhost` of an authority made for this test: `FOLDER/ca.crt`.
@@ -76,7 +76,7 @@ impl Redis {
             "no",
         ];
         let args: Vec<&str> = tls.iter().chain(args).copied().collect();
-        Some(Self::on(folder, free_port(), &args, true).await)
+        Some(Self::on(folder, sockets::free_port(), &args, true).await)
     }
 
     async fn on(folder: TempDir, port: u16, args: &[&str], tls: bool) -> Self {
@@ -192,11 +192,6 @@ fn spawn(folder: &TempDir, port: u16, tls: bool, args: &[String]) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// An authority and a certificate of it for `localhost`.

@@ -21,6 +21,16 @@ pub(crate) fn hold_back(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// A port that nobody listens on just now.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
 /// A connection from this address, one of this machine's. It blocks.
 ///
 /// # Errors
