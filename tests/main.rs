@@ -9,6 +9,7 @@ mod cases {
     mod accounts;
     mod ai_endpoint;
     mod answers;
+    mod audit;
     mod certificates;
     mod deployments;
     mod dying;
