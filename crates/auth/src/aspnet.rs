@@ -92,6 +92,9 @@ impl AspNetCookie {
         if !cookies::is_name(&settings.name) {
             return Err(KeyError::CookieName);
         }
+        if settings.name.eq_ignore_ascii_case(".ASPXAUTH") {
+            return Err(KeyError::FormsAuthentication);
+        }
         if settings.auth_type.is_empty() {
             return Err(KeyError::AuthenticationType);
         }

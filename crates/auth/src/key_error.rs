@@ -12,6 +12,11 @@ pub enum KeyError {
     /// Not a cookie name by RFC 6265.
     #[error("this cannot be the name of a cookie")]
     CookieName,
+    /// FormsAuthentication's, which has a ticket of its own.
+    #[error(
+        "`.ASPXAUTH` is the cookie of FormsAuthentication, whose tickets weir does not read: let the application sign its users in by Microsoft.Owin.Security.Cookies or ASP.NET Core's cookies, or leave its routes without `auth` for it to guard by itself"
+    )]
+    FormsAuthentication,
     /// The AuthenticationType is part of what the keys are derived from.
     #[error("the authentication type is empty")]
     AuthenticationType,

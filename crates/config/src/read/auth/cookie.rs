@@ -80,7 +80,7 @@ pub(super) fn read<'a>(name: &str, table: &Table<'a>) -> Read<'a> {
         Ok(cookie) => Some(Verifier::AspNetCookie(cookie)),
         // What is wrong with the keys was said where they stand.
         Err(KeyError::NoKey) => None,
-        Err(why @ KeyError::CookieName) => {
+        Err(why @ (KeyError::CookieName | KeyError::FormsAuthentication)) => {
             name_node.map_or_else(
                 || table.mistake(why.to_string()),
                 |node| node.mistake(why.to_string()),
