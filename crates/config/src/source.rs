@@ -82,6 +82,7 @@ impl<'a> Source<'a> {
 
     pub(crate) fn mistake(&self, key: &str, span: &Range<usize>, message: String) {
         let place = self.place(span.start);
+        let message = without_credentials(message);
         if key.is_empty() || !self.broken.contains(&place.0) {
             self.mistakes.borrow_mut().push(Mistake {
                 file: self.file.to_owned(),
@@ -145,5 +146,55 @@ impl<'a> Source<'a> {
 
     fn folder(&self) -> &Path {
         self.file.parent().unwrap_or_else(|| Path::new(""))
+    }
+}
+
+/// A URL that is quoted keeps its user and password to itself: the file has them for all to read, but a log or a terminal has other readers.
+/// A password may have any character in it, so all before the last `@` of a word goes.
+fn without_credentials(message: String) -> String {
+    let is_edge = |character: char| character.is_whitespace() || character == '"';
+    let mut out = String::new();
+    let mut rest = message.as_str();
+    while let Some(at) = rest.find('@') {
+        let end = rest[at..].find(is_edge).map_or(rest.len(), |end| at + end);
+        let start = rest[..at].rfind(is_edge).map_or(0, |edge| {
+            edge + rest[edge..].chars().next().map_or(0, char::len_utf8)
+        });
+        let word = &rest[start..end];
+        out.push_str(&rest[..start]);
+        match word.rfind('@').map(|last| word.split_at(last)) {
+            Some((before, after)) if before.contains(':') => {
+                let scheme = before.find("://").map_or("", |colon| &before[..colon + 3]);
+                out.extend([scheme, "…", after]);
+            }
+            _ => out.push_str(word),
+        }
+        rest = &rest[end..];
+    }
+    if out.is_empty() {
+        return message;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_mistake_quotes_has_no_credentials() {
+        for (said, shown) in [
+            (
+                "found \"redis://u:p@h:1\", expected x: \"redis://u:p@h:1\" is none",
+                "found \"redis://…@h:1\", expected x: \"redis://…@h:1\" is none",
+            ),
+            ("http://:p@ss/w@h/x and a@b", "http://…@h/x and a@b"),
+            ("\"u:p@h:80\"", "\"…@h:80\""),
+            ("mail ops@example.com", "mail ops@example.com"),
+            ("nothing here", "nothing here"),
+        ] {
+            assert_eq!(without_credentials(said.to_owned()), shown);
+        }
     }
 }
