@@ -323,10 +323,12 @@ pub enum Action {
         /// Key `authorization`.
         authorization: Authorization,
     },
-    /// `files = { root, fallback, cache_control }`, with `strip` (default: the literal part of `path` before its wildcard).
+    /// `files = { root, links, fallback, cache_control }`, with `strip` (default: the literal part of `path` before its wildcard).
     Files {
         /// The folder.
         root: PathBuf,
+        /// Key `links`.
+        links: Links,
         /// Served with 200 when nothing matches, relative to `root`; `.html` is tried first in any case.
         fallback: Option<String>,
         /// `Cache-Control` of what is served.
@@ -355,6 +357,16 @@ pub enum Authorization {
     Strip,
     /// weir's signed word on who is asking, as a bearer token: `"replace"`. Needs `[identity]`.
     Replace,
+}
+
+/// Where symbolic links of a folder may lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// To what lies below the folder: `"within"`, the default.
+    #[default]
+    Within,
+    /// Wherever weir may read: `"anywhere"`.
+    Anywhere,
 }
 
 /// A page of weir's own.

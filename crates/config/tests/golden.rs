@@ -199,12 +199,13 @@ fn action(route: &Route) -> String {
         }
         Action::Files {
             root,
+            links,
             fallback,
             cache_control,
             rewrite,
         } => {
             format!(
-                "files of {root:?}, {sample:?} -> {:?}, fallback {fallback:?}, cache {cache_control:?}",
+                "files of {root:?}, links {links:?}, {sample:?} -> {:?}, fallback {fallback:?}, cache {cache_control:?}",
                 rewrite.apply(&sample)
             )
         }

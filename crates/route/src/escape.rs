@@ -48,7 +48,8 @@ pub(crate) fn encode(byte: u8, out: &mut String) {
 
 /// A segment with every escape undone: what an upstream that decodes makes of it, and therefore what patterns are compared with.
 /// Borrowed, at the cost of one scan, unless there is an escape.
-pub(crate) fn decoded(segment: &str) -> Cow<'_, [u8]> {
+#[must_use]
+pub fn decoded(segment: &str) -> Cow<'_, [u8]> {
     let bytes = segment.as_bytes();
     if !bytes.contains(&b'%') {
         return Cow::Borrowed(bytes);

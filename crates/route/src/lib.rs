@@ -14,6 +14,7 @@ mod table;
 mod tree;
 
 pub use authority::{Authority, AuthorityError, authority};
+pub use escape::decoded;
 pub use host::{HostPattern, HostPatternError};
 pub use path::{NormalPath, PathError};
 pub use pattern::{Pattern, PatternError};

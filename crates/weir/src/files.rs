@@ -1,7 +1,11 @@
-//! Static files, by tower-http's `ServeDir`: ETag, ranges, precompressed `.br` and `.gz`. This file decides only which name is tried:
-//! the path, then the path with `.html` (as exported sites expect), then the route's fallback.
+//! Static files, by tower-http's `ServeDir`: ETag, ranges, precompressed `.br` and `.gz`. This file decides only which name is tried
+//! (the path, then the path with `.html`, as exported sites expect, then the route's fallback), and what may be opened under it.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use http::{
@@ -10,6 +14,7 @@ use http::{
 };
 use http_body_util::{BodyExt, Empty};
 use tower_http::services::ServeDir;
+use weir_config::plan::Links;
 use weir_proxy::Body;
 use weir_route::{Miss, NormalPath};
 
@@ -19,12 +24,16 @@ use crate::{pipeline::with_query, refusal::Refusal};
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     dir: ServeDir,
+    root: PathBuf,
+    links: Links,
     fallback: Option<String>,
 }
 
 impl Folder {
-    pub(crate) fn new(root: &Path, fallback: Option<&str>) -> Self {
+    pub(crate) fn new(root: &Path, links: Links, fallback: Option<&str>) -> Self {
         Self {
+            root: root.to_owned(),
+            links,
             dir: ServeDir::new(root)
                 .precompressed_br()
                 .ignore_multi_range_requests(true)
@@ -92,6 +101,9 @@ async fn open(
     path: &str,
 ) -> Result<Option<Response<Body>>, Refusal> {
     let target = PathAndQuery::try_from(path).map_err(|_| Refusal::NoFile)?;
+    if !folder.may_open(path).await {
+        return Ok(None);
+    }
     let mut ask = Request::new(Empty::<Bytes>::new());
     *ask.method_mut() = head.method.clone();
     *ask.uri_mut() = Uri::from(target);
@@ -102,8 +114,15 @@ async fn open(
         ask.headers_mut().remove(header::RANGE);
     }
     match folder.dir.clone().try_call(ask).await {
-        Ok(answer) if answer.status() == StatusCode::NOT_FOUND => Ok(None),
-        Ok(answer) => Ok(Some(answer.map(|body| Body::file(body.boxed_unsync())))),
+        Ok(answer) => match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                let size = answer.headers().get(header::CONTENT_RANGE).cloned();
+                Err(Refusal::Range(size))
+            }
+            StatusCode::PRECONDITION_FAILED => Err(Refusal::Changed),
+            _ => Ok(Some(answer.map(|body| Body::file(body.boxed_unsync())))),
+        },
         Err(error)
             if matches!(
                 error.kind(),
@@ -117,6 +136,61 @@ async fn open(
             Err(Refusal::Internal)
         }
     }
+}
+
+impl Folder {
+    /// Whether what lies under this name, and under the names of its precompressed copies, is for everyone who may see the folder: a file or
+    /// a folder, and within the root where `links` says so. Opening a FIFO waits for whoever writes to it, which may be nobody.
+    ///
+    /// Between this look and the opening the name may come to mean something else. It guards against what was left lying there, not against
+    /// somebody who may write into the folder: he can put his file there itself.
+    async fn may_open(&self, path: &str) -> bool {
+        let Some(file) = self.file(path) else {
+            return false;
+        };
+        let (root, links) = (self.root.clone(), self.links);
+        let looked = tokio::task::spawn_blocking(move || {
+            let copies = ["", ".br", ".gz"].map(|suffix| {
+                let mut name = file.clone().into_os_string();
+                name.push(suffix);
+                PathBuf::from(name)
+            });
+            let outcome = copies.iter().try_for_each(|name| look(name, &root, links));
+            (file, outcome)
+        });
+        let (file, outcome) = looked.await.expect("looking does not panic");
+        if let Err(why) = &outcome {
+            let file = file.display();
+            tracing::warn!(%file, %why, "not served");
+        }
+        outcome.is_ok()
+    }
+
+    /// The name that tower-http will open.
+    fn file(&self, path: &str) -> Option<PathBuf> {
+        let decoded = weir_route::decoded(path);
+        let decoded = std::str::from_utf8(&decoded).ok()?;
+        let mut file = self.root.join(decoded.trim_start_matches('/'));
+        if decoded.ends_with('/') {
+            file.push("index.html");
+        }
+        Some(file)
+    }
+}
+
+/// Why this must not be opened, if it is there at all.
+fn look(name: &Path, root: &Path, links: Links) -> io::Result<()> {
+    let Ok(found) = fs::metadata(name) else {
+        return Ok(());
+    };
+    if !found.is_file() && !found.is_dir() {
+        return Err(io::Error::other("neither a file nor a folder"));
+    }
+    // The root itself may be a link: that is how releases are switched.
+    if links == Links::Within && !fs::canonicalize(name)?.starts_with(fs::canonicalize(root)?) {
+        return Err(io::Error::other("a link leads out of the folder"));
+    }
+    Ok(())
 }
 
 /// A folder without its slash: relative links in its page would point beside it.

@@ -135,7 +135,12 @@ impl Gateway {
             tls.extend(hosts.map(|hosts| (id, hosts)));
         }
         let folders = plan.routes.iter().map(|route| match &route.action {
-            Action::Files { root, fallback, .. } => Some(Folder::new(root, fallback.as_deref())),
+            Action::Files {
+                root,
+                links,
+                fallback,
+                ..
+            } => Some(Folder::new(root, *links, fallback.as_deref())),
             Action::Proxy { .. } | Action::Serve { .. } => None,
         });
         Ok(Self {

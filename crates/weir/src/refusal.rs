@@ -27,6 +27,10 @@ pub(crate) enum Refusal {
     Miss(Miss),
     /// No file at that path.
     NoFile,
+    /// A part of a file that is not in it; with the size that it has, as Content-Range says it.
+    Range(Option<HeaderValue>),
+    /// A file that is no longer, or not yet, the one that the client means.
+    Changed,
     /// The credentials did not pass.
     Denied(Denied),
     /// The same, for a person who can be sent to sign in.
@@ -66,6 +70,8 @@ impl Refusal {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
+            Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Changed => StatusCode::PRECONDITION_FAILED,
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotAllowed | Self::Cors => StatusCode::FORBIDDEN,
             Self::Denied(why) => why.status(),
@@ -107,6 +113,8 @@ impl Refusal {
             Self::Miss(Miss::NotFound) => "no_route",
             Self::Miss(Miss::Method { .. }) => "method_not_allowed",
             Self::NoFile => "no_file",
+            Self::Range(_) => "range",
+            Self::Changed => "precondition",
             Self::Denied(why) | Self::Login { why, .. } => why.reason(),
             Self::UnknownHost => "host_unknown",
             Self::Cors => "cors_refused",
@@ -194,6 +202,9 @@ impl Refusal {
             Self::Denied(_) if status == StatusCode::UNAUTHORIZED => {
                 // RFC 9110 section 11.6.1: a 401 names a scheme.
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Range(Some(size)) => {
+                headers.insert(header::CONTENT_RANGE, size);
             }
             Self::Login { location, .. } => match HeaderValue::from_str(&location) {
                 Ok(location) => {

@@ -8,7 +8,7 @@ use weir_route::{Pattern, Rewrite};
 use super::{Known, general::networks, route::value, upstream::timeouts};
 use crate::{
     node::Node,
-    plan::{Action, Authorization, Page},
+    plan::{Action, Authorization, Links, Page},
     table::Table,
 };
 
@@ -135,6 +135,10 @@ fn files(table: &Table<'_>, node: &Node<'_>, path: Option<&Pattern>) -> Option<A
             }
         })
     });
+    let links = folder.get("links").map_or_else(
+        || Some(Links::default()),
+        |node| node.choice(&[("within", Links::Within), ("anywhere", Links::Anywhere)]),
+    );
     let cache_control = folder.get("cache_control").and_then(|node| value(&node));
     folder.finish();
     let rewrite = match table.get("strip") {
@@ -151,6 +155,7 @@ fn files(table: &Table<'_>, node: &Node<'_>, path: Option<&Pattern>) -> Option<A
     };
     Some(Action::Files {
         root: root?,
+        links: links?,
         fallback,
         cache_control,
         rewrite: rewrite?,
