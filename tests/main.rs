@@ -34,6 +34,7 @@ mod cases {
     mod identity_smuggling;
     mod leaving;
     mod life;
+    mod lingering;
     mod many;
     mod quota_deployment;
     mod quota_outage;

@@ -4,6 +4,7 @@ use weir_testkit::{
     Client, End, Upstream, Weir,
     client::{get, request},
     eventually,
+    tls::{Authority, Leaf, Tls},
 };
 
 use crate::stage::{everything, route, upstream, weir};
@@ -157,6 +158,56 @@ async fn the_proxy_protocol_says_who_the_client_is() {
         };
         assert_eq!(seen.header("x-forwarded-for"), Some(told));
     }
+}
+
+/// A proxy of TCP connections says its word in clear, and the handshake of the client it speaks for follows.
+#[tokio::test]
+async fn the_proxy_protocol_stands_before_the_handshake() {
+    let authority = Authority::new("ca");
+    let site = authority.sign(Leaf::server(&["a.test"]));
+    let up = Upstream::saying("in").await;
+    let tls = "tls = { certificate = \"site.crt\", key = \"site.key\" }\n\n";
+    let config = SPEAKING.trim_end().to_owned() + "\n" + tls + &everything(up.address(), "");
+    let weir = weir()
+        .top(TRUSTING)
+        .file("site.crt", &site.certificate)
+        .file("site.key", &site.key)
+        .start(&config)
+        .await;
+    let address = weir.listeners()[1];
+    let tls = Tls::to("a.test", &authority);
+    let ipv4 = [203, 0, 113, 8, 10, 0, 0, 1, 0x12, 0x67, 1, 187];
+    for (head, client) in [
+        (
+            b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\n".to_vec(),
+            "203.0.113.7",
+        ),
+        (v2(0x11, &ipv4), "203.0.113.8"),
+    ] {
+        let mut connection = Client::secured_behind(address, &head, &tls)
+            .await
+            .expect("a handshake");
+        connection.request("GET", "/x", &[]).await;
+        assert_eq!(connection.answer().await.status(), 200);
+        let seen = up.requests().pop().unwrap();
+        assert_eq!(seen.header("x-forwarded-for"), Some(client));
+        assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
+    }
+    Client::secured(address, &tls)
+        .await
+        .expect_err("a handshake without the proxy's word");
+    let mut connection = Client::connect(address).await;
+    let _ = connection
+        .try_send("PROXY TCP4 203.0.113.7 10.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert!(connection.try_head().await.is_err(), "no request in clear");
+    weir.wait_metric(
+        "weir_connection_errors_total",
+        &[("reason", "proxy_protocol_malformed")],
+        1.0,
+    )
+    .await;
+    assert_eq!(up.requests().len(), 2);
 }
 
 #[tokio::test]

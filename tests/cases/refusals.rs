@@ -156,23 +156,159 @@ async fn what_is_no_request_is_answered_and_counted() {
     }
 }
 
+/// Answered, counted and logged as other refused heads are, wherever it stops: also where it could still have become HTTP/2's preface, and
+/// behind another exchange.
 #[tokio::test]
 async fn a_head_that_does_not_end_is_408() {
-    let config = everything(Nobody::here().address(), "") + "[client]\nhead = \"300ms\"\n";
+    let up = Upstream::saying("in").await;
+    for (before, begun, line) in [
+        ("", "GET /x HTTP/1.1\r\nHost: a.te", ("GET", "/x")),
+        ("", "PRI * HT", ("-", "/")),
+        (
+            "GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n",
+            "PUT /x",
+            ("PUT", "/x"),
+        ),
+    ] {
+        let config =
+            "[[listen]]\naddress = \"127.0.0.1:0\"\nheaders = { X-Frame-Options = \"DENY\" }\n\n\
+                      [client]\nhead = \"300ms\"\nkeep_alive = \"1h\"\n\n"
+                .to_owned()
+                + &everything(up.address(), "");
+        let weir = weir().start(&config).await;
+        let mut client = Client::connect(weir.listeners()[1]).await;
+        client.send(before).await;
+        if !before.is_empty() {
+            assert_eq!(client.answer().await.status(), 200);
+        }
+        client.send(begun).await;
+        let answer = client.answer().await;
+        assert!(answer.head.lists("connection", "close"), "{begun}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{begun}");
+        assert_eq!(client.closed().await, End::Eof);
+        weir.wait_metric(
+            "weir_connection_errors_total",
+            &[("reason", "head_timeout")],
+            1.0,
+        )
+        .await;
+        counted(&weir, &answer, NONE, 408, "head_timeout").await;
+        let logged = weir.log();
+        let logged = logged
+            .iter()
+            .find(|line| line["reason"] == "head_timeout")
+            .expect("counted has found it");
+        assert_eq!(
+            (&logged["method"], &logged["path"]),
+            (&line.0.into(), &line.1.into())
+        );
+    }
+}
+
+/// What tower-http would answer by itself is a refusal like every other, and keeps the headers that say what would do.
+#[tokio::test]
+async fn a_part_that_a_file_has_not_is_416_and_a_changed_file_412() {
+    let weir = weir()
+        .file("site/a.txt", "0123456789")
+        .start(&route("site", "/*", "files = { root = \"site\" }"))
+        .await;
+    let beyond = get(weir.address(), "/a.txt", &["Range: bytes=99-"]).await;
+    assert_eq!(beyond.header("content-range"), Some("bytes */10"));
+    counted(&weir, &beyond, "site", 416, "range").await;
+    let changed = get(weir.address(), "/a.txt", &["If-Match: \"another\""]).await;
+    counted(&weir, &changed, "site", 412, "precondition").await;
+}
+
+/// Opening a FIFO waits for whoever writes to it, and a link may lead to what was never to be served.
+#[cfg(unix)]
+#[tokio::test]
+async fn only_files_of_the_folder_are_served() {
+    use std::os::unix::fs::symlink;
+
+    let run = weir()
+        .file("secret/key.txt", "secret")
+        .file("site/a.txt", "a")
+        .file("site/b/index.html", "b")
+        .file("site/app.js", "plain");
+    let (folder, site) = (run.folder().to_owned(), run.folder().join("site"));
+    let fifo = std::process::Command::new("mkfifo")
+        .args([
+            site.join("fifo"),
+            site.join("piped.html"),
+            site.join("app.js.gz"),
+        ])
+        .status();
+    assert!(fifo.expect("mkfifo").success());
+    symlink("a.txt", site.join("inside.txt")).unwrap();
+    symlink("b", site.join("inside")).unwrap();
+    symlink(folder.join("secret/key.txt"), site.join("key.txt")).unwrap();
+    symlink("../secret", site.join("secret")).unwrap();
+    symlink("nowhere", site.join("dangling.txt")).unwrap();
+    symlink("site", folder.join("current")).unwrap();
+    let config = route("within", "/*", "files = { root = \"site\" }")
+        + &route("through", "/current/*", "files = { root = \"current\" }")
+        + &route(
+            "anywhere",
+            "/any/*",
+            "files = { root = \"site\", links = \"anywhere\" }",
+        );
+    let weir = run.start(&config).await;
+    for (target, status, text) in [
+        ("/a.txt", 200, "a"),
+        ("/inside.txt", 200, "a"),
+        ("/inside/", 200, "b"),
+        ("/fifo", 404, "404 Not Found\n"),
+        ("/piped", 404, "404 Not Found\n"),
+        ("/app.js", 404, "404 Not Found\n"),
+        ("/key.txt", 404, "404 Not Found\n"),
+        ("/key%2etxt", 404, "404 Not Found\n"),
+        ("/secret/key.txt", 404, "404 Not Found\n"),
+        ("/secret/", 404, "404 Not Found\n"),
+        ("/secret", 404, "404 Not Found\n"),
+        ("/dangling.txt", 404, "404 Not Found\n"),
+        ("/current/inside.txt", 200, "a"),
+        ("/current/key.txt", 404, "404 Not Found\n"),
+        ("/any/key.txt", 200, "secret"),
+        ("/any/secret/key.txt", 200, "secret"),
+        ("/any/fifo", 404, "404 Not Found\n"),
+    ] {
+        let answer = get(weir.address(), target, &["Accept-Encoding: gzip"]).await;
+        assert_eq!(
+            (answer.status(), answer.text().as_str()),
+            (status, text),
+            "{target}"
+        );
+    }
+    assert!(
+        weir.stderr().contains("a link leads out of the folder"),
+        "{}",
+        weir.stderr()
+    );
+}
+
+/// RFC 9112 section 2.2: an empty line between requests is not the beginning of one. A connection that has one is idle, and ends as idle ones
+/// do, without a word.
+#[tokio::test]
+async fn an_empty_line_begins_no_request() {
+    let up = Upstream::saying("in").await;
+    let config = everything(up.address(), "") + "[client]\nhead = \"100ms\"\nkeep_alive = \"1s\"\n";
     let weir = weir().start(&config).await;
     let mut client = Client::connect(weir.address()).await;
-    client.send("GET / HTTP/1.1\r\nHost: a.te").await;
-    assert_eq!(client.answer().await.status(), 408);
-    assert_eq!(client.closed().await, End::Eof);
-    eventually("the slow head to be counted", async || {
-        (weir
-            .metrics()
+    client.request("GET", "/1", &[]).await;
+    assert_eq!(client.answer().await.status(), 200);
+    client.send("\r\n").await;
+    // More than the head's time, less than the connection's.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    client.request("GET", "/2", &[]).await;
+    assert_eq!(client.answer().await.status(), 200);
+    client.send("\r\n").await;
+    assert_eq!(client.try_head().await.err(), Some(End::Eof));
+    assert_eq!(
+        weir.metrics()
             .await
-            .value("weir_connection_errors_total", &[])
-            == 1.0)
-            .then_some(())
-    })
-    .await;
+            .value("weir_refusals_total", &[("reason", "head_timeout")]),
+        0.0
+    );
 }
 
 #[tokio::test]

@@ -86,6 +86,10 @@ async fn old_and_new_clients_are_served_each_as_well_as_it_can() {
     );
     assert_eq!(status(&mut old, "/open", "a.test").await, 200);
 
+    let both = tls.clone().offering(&["h2", "http/1.1"]);
+    let newest = Client::secured(address, &both).await.unwrap();
+    assert_eq!(newest.session().alpn_protocol(), Some(&b"h2"[..]));
+
     let mut plain = Client::secured(address, &tls.clone().offering(&[]))
         .await
         .unwrap();

@@ -60,7 +60,23 @@ impl Client {
     /// # Panics
     /// When nobody listens there.
     pub async fn secured(peer: SocketAddr, tls: &Tls) -> io::Result<Self> {
-        let stream = dial(peer).await.expect("a listener");
+        Self::secured_behind(peer, "", tls).await
+    }
+
+    /// As `secured`, after these bytes in clear: what a proxy of TCP connections says first.
+    ///
+    /// # Errors
+    /// As `secured`.
+    ///
+    /// # Panics
+    /// As `secured`.
+    pub async fn secured_behind(
+        peer: SocketAddr,
+        first: impl AsRef<[u8]>,
+        tls: &Tls,
+    ) -> io::Result<Self> {
+        let mut stream = dial(peer).await.expect("a listener");
+        stream.write_all(first.as_ref()).await?;
         let connector = tokio_rustls::TlsConnector::from(tls.config());
         let stream = within("a handshake", connector.connect(tls.name(), stream)).await?;
         Ok(Self::over(Transport::Tls(Box::new(stream)), peer))

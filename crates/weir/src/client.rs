@@ -11,13 +11,12 @@ use weir_config::plan::Listener;
 use weir_proxy::{downstream::Downstream, forwarded::Sender};
 
 use crate::{
-    connection::{Connection, TOO_LATE},
+    connection::Connection,
     entry,
     flood::Flood,
     gate::{Gate, Verdicts},
     gateway::Gateway,
     http2::{self, Streams},
-    ledger,
     life::Stage,
     line::{Line, Wire},
     listen,
@@ -152,6 +151,9 @@ pub(crate) async fn serve(
         shared,
     };
     let client = Arc::new(client);
+    if opened.ahead.is_late {
+        client.verdicts.too_late();
+    }
     let line = Line::new(
         opened.wire.clone(),
         opened.ahead.into_bytes(),
@@ -174,7 +176,8 @@ async fn serve_connection(mut connection: Connection, line: Line) {
     let client = Arc::clone(&connection.client);
     match connection.protocol {
         Protocol::Http1 => {
-            let gate = Gate::new(line, Arc::clone(&client.verdicts));
+            let (verdicts, patience) = (&client.verdicts, &client.patience);
+            let gate = Gate::new(line, Arc::clone(verdicts), Arc::clone(patience));
             let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
             let hyper = http1::Builder::new()
                 .half_close(socket::SEES_CLIENTS_LEAVE)
@@ -186,7 +189,6 @@ async fn serve_connection(mut connection: Connection, line: Line) {
                 .await;
         }
         Protocol::Http2 => {
-            client.patience.counts_no_heads();
             let patience = client.gateway().plan.client.write_stall;
             let streams = Streams::new(client.tasks.clone(), patience);
             let service = service_fn(|mut request: http::Request<_>| {
@@ -220,7 +222,7 @@ async fn open(
     let Some(hosts) = gateway.tls(listener) else {
         let mut ahead = Ahead::default();
         let protocol = if http2 {
-            sniff(&mut ahead, stream, peer, shared, stage).await?
+            sniff(&mut ahead, stream, shared, stage).await?
         } else {
             Protocol::Http1
         };
@@ -258,7 +260,6 @@ async fn open(
 async fn sniff(
     ahead: &mut Ahead,
     stream: &TcpStream,
-    peer: SocketAddr,
     shared: &Shared,
     stage: &mut watch::Receiver<Stage>,
 ) -> Option<Protocol> {
@@ -268,11 +269,9 @@ async fn sniff(
         protocol = timeout(deadline, ahead.protocol(stream)) => match protocol {
             Ok(protocol) => protocol.ok(),
             Err(_) => {
-                if !ahead.is_empty() {
-                    ledger::overdue(shared, peer);
-                    let _ = stream.try_write(TOO_LATE);
-                }
-                None
+                // Half a preface may be half a request line: whoever began to ask is told.
+                ahead.is_late = !ahead.is_empty();
+                ahead.is_late.then_some(Protocol::Http1)
             }
         },
         // A client that was let in may still ask until the very end.

@@ -22,14 +22,11 @@ use crate::{
     http2, ledger,
     life::Stage,
     line::Wire,
+    linger,
     patience::Overdue,
     socket,
     tasks::Running,
 };
-
-/// To a client whose head did not come in time; hyper has nothing in flight then and would say nothing.
-pub(crate) const TOO_LATE: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// How long streams that are cut have for their last words, and an idle HTTP/2 client for its goodbye; then the connection is dropped.
 const GOODBYE: Duration = Duration::from_millis(1500);
@@ -78,7 +75,7 @@ impl Connection {
         let downstream = &client.downstream;
         let mut hyper = pin!(hyper);
         let mut running = Running::new(client.tasks.clone());
-        let (mut over, mut left) = (false, false);
+        let (mut over, mut left, mut lingers) = (false, false, false);
         let (mut dropped_at, mut grace) = (None, None);
         let aside = Aside::new();
         // Accepted while the queue of a closing socket was emptied: told at once.
@@ -117,9 +114,13 @@ impl Connection {
                 Event::Ended(Ok(())) => over = true,
                 Event::Ended(Err(error)) => {
                     ledger::broken(client.shared(), client.peer, &error);
+                    lingers = true;
                     break;
                 }
-                Event::AllDone => break,
+                Event::AllDone => {
+                    lingers = over;
+                    break;
+                }
                 Event::Left => left = true,
                 Event::BeganWaiting => {}
                 Event::Overdue(Overdue::KeepAlive)
@@ -135,10 +136,10 @@ impl Connection {
                     let _ = self.stream.set_zero_linger();
                     break;
                 }
+                // Answered as every refused head is, see `gate.rs`; hyper reads on in the next turn.
                 Event::Overdue(Overdue::Head) => {
-                    ledger::overdue(client.shared(), client.peer);
-                    self.wire.say(&self.stream, TOO_LATE);
-                    break;
+                    client.verdicts.too_late();
+                    client.patience.head_given_up();
                 }
                 Event::Stage => match *self.stage.borrow() {
                     Stage::Serving | Stage::Leaving => {}
@@ -181,6 +182,12 @@ impl Connection {
         }
         if downstream.wants_reset() {
             let _ = self.stream.set_zero_linger();
+        } else if lingers {
+            let unread = client.patience.left_unread();
+            tokio::select! {
+                () = linger::linger(&self.stream, unread) => {}
+                _ = self.stage.wait_for(|stage| *stage == Stage::Cutting) => {}
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Between the client's socket and hyper: no head gets through that `weir-wire` would not vouch for. A refused head reaches the pipeline
 //! all the same, as a stand-in in its place: so it is answered in its turn behind pipelined requests before it, and counted and logged as
-//! every other refusal is, instead of by hyper, which answers some by itself and says nothing of it.
+//! every other refusal is, instead of by hyper, which answers some by itself and says nothing of it. It also tells the connection's clocks
+//! when a head begins: an empty line, which may stand before one, is no beginning.
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -16,6 +17,8 @@ use futures_util::task::AtomicWaker;
 use http::{Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_wire::{Fault, Intake, Requests, Stop};
+
+use crate::patience::Patience;
 
 /// Stands in for a refused head. No client can send it: a target in authority form gets through with CONNECT only.
 const STAND_IN: &[u8] = b"GET refused:0 HTTP/1.1\r\nconnection: close\r\n\r\n";
@@ -30,6 +33,8 @@ const KEPT: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     refused: Mutex<Option<Refused>>,
+    /// The head that was begun has used up its time.
+    late: AtomicBool,
     /// What became of the last request to change the protocol: not yet known, refused, done.
     switched: AtomicU8,
     waker: AtomicWaker,
@@ -68,6 +73,11 @@ impl Verdicts {
         Some(fault)
     }
 
+    /// The head that was begun has used up its time: the next read finds it refused.
+    pub(crate) fn too_late(&self) {
+        self.late.store(true, Relaxed);
+    }
+
     /// A request that asked to change the protocol was answered: what follows is HTTP, or no longer.
     pub(crate) fn answered(&self, switched: bool) {
         let word = if switched { SWITCHED } else { NOT_SWITCHED };
@@ -86,15 +96,32 @@ pub(crate) struct Gate<S> {
     socket: S,
     intake: Intake<Requests>,
     verdicts: Arc<Verdicts>,
+    patience: Arc<Patience>,
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(socket: S, verdicts: Arc<Verdicts>) -> Self {
+    pub(crate) fn new(socket: S, verdicts: Arc<Verdicts>, patience: Arc<Patience>) -> Self {
         Self {
             socket,
             intake: Intake::new(Requests::default()),
             verdicts,
+            patience,
         }
+    }
+
+    /// Tells the clocks if a head has begun: one that is whole goes on at once, and what is kept of it is not.
+    fn watch_head(&self) {
+        if self.intake.messages().in_head() && !self.intake.unknown().is_empty() {
+            self.patience.head_began();
+        }
+    }
+
+    /// Why nothing more comes through.
+    fn stopped(&self) -> Option<Stop> {
+        self.intake.stopped().or_else(|| {
+            let late = self.verdicts.late.swap(false, Relaxed);
+            late.then_some(Stop::Head(Fault::Late))
+        })
     }
 
     /// Puts the stand-in where a head was refused.
@@ -128,7 +155,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 buf.advance(count);
                 return Poll::Ready(Ok(()));
             }
-            match this.intake.stopped() {
+            match this.stopped() {
                 Some(Stop::Head(fault)) => {
                     this.refuse(fault);
                     continue;
@@ -151,6 +178,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 }
                 continue;
             }
+            // The beginning of a head may lie here since the exchange before it.
+            this.watch_head();
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
             let fresh = &buf.filled()[before..];
@@ -163,6 +192,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             }
             let passed = this.intake.admit(fresh);
             buf.set_filled(before + passed);
+            this.watch_head();
             if passed > 0 {
                 return Poll::Ready(Ok(()));
             }

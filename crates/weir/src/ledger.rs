@@ -62,6 +62,8 @@ struct Facts {
     reason: Option<&'static str>,
     server: Option<Arc<str>>,
     upload: Option<Arc<Upload>>,
+    /// There is more of the request than its head, which concerns nobody unless it is uploaded.
+    unread: bool,
     slots: Vec<Slot>,
     reservations: Vec<Reservation>,
     open_stream: Option<Held>,
@@ -72,7 +74,7 @@ struct Facts {
 
 impl Ledger {
     /// With the request's head in hand.
-    pub(crate) fn open<B>(
+    pub(crate) fn open<B: http_body::Body>(
         gateway: &Arc<Gateway>,
         client: &Arc<Client>,
         sender: &Sender,
@@ -101,6 +103,7 @@ impl Ledger {
             reason: None,
             server: None,
             upload: None,
+            unread: !request.body().is_end_stream(),
             slots: Vec::new(),
             reservations: Vec::new(),
             open_stream: None,
@@ -146,6 +149,11 @@ impl Ledger {
     /// Counts the request's body while it passes.
     pub(crate) fn uploads(&mut self, upload: &Arc<Upload>) {
         self.facts.upload = Some(Arc::clone(upload));
+    }
+
+    /// The rest of a refused head may follow, and whatever the client thinks comes after it.
+    pub(crate) fn leaves_unread(&mut self) {
+        self.facts.unread = true;
     }
 
     /// Which server answers.
@@ -307,8 +315,12 @@ impl Facts {
         let Some(mut busy) = self.busy.take() else {
             return;
         };
-        if self.upload.as_ref().is_some_and(|upload| !upload.done()) {
-            busy.leaves_a_body_unread();
+        let unread = match &self.upload {
+            Some(upload) => !upload.done(),
+            None => self.unread,
+        };
+        if unread {
+            busy.leaves_unread();
         }
         let outcome = summary.outcome.as_str();
         let duration = self.started.elapsed();
@@ -486,11 +498,6 @@ fn http2_mistake(error: &hyper::Error) -> Option<&'static str> {
         h2::Reason::ENHANCE_YOUR_CALM => "http2_abuse",
         _ => "http2_malformed",
     })
-}
-
-/// A request whose head did not come to its end in time.
-pub(crate) fn overdue(shared: &Shared, peer: SocketAddr) {
-    unparsed(shared, peer, StatusCode::REQUEST_TIMEOUT, "head_timeout");
 }
 
 /// A client that abuses its connection; each of its requests has told its end itself.

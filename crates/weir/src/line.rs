@@ -1,5 +1,5 @@
 //! A client's connection as hyper sees it, in clear or by TLS: what passes is told to the connection's clocks and exchanges. And the
-//! same connection as its task watches it beside hyper: when the client leaves, and for a last word that hyper would not say.
+//! same connection as its task watches it beside hyper: when the client leaves, and for a last word to an HTTP/2 client that hyper would not say.
 
 use std::{
     io,
@@ -84,7 +84,6 @@ impl Line {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        self.patience.read();
         if self.flood.as_mut().is_some_and(|flood| flood.read(bytes)) {
             self.downstream.flooded();
         }

@@ -26,6 +26,7 @@ mod ledger;
 mod life;
 mod limits;
 mod line;
+mod linger;
 mod listen;
 mod pages;
 mod patience;

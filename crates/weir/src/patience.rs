@@ -32,10 +32,10 @@ pub(crate) struct Patience {
     stalled: Mutex<Option<Instant>>,
     /// The same, asked on every write, so outside the lock.
     is_stalled: AtomicBool,
-    /// Bytes came since the last exchange ended. Asked on every read, so outside the lock.
+    /// A head began since the last exchange ended. Asked on every read, so outside the lock.
     begun: AtomicBool,
-    /// In HTTP/2 bytes may come that begin no request, so silence is counted from the last exchange.
-    no_heads: AtomicBool,
+    /// The last exchange was over before its request was read to the end.
+    unread: AtomicBool,
     busy: AtomicU32,
     phase: Mutex<Phase>,
 }
@@ -59,15 +59,10 @@ impl Patience {
             stalled: Mutex::new(None),
             is_stalled: AtomicBool::new(false),
             begun: AtomicBool::new(false),
-            no_heads: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             phase: Mutex::new(Phase::Fresh(Instant::now())),
         })
-    }
-
-    /// The connection turned out to be HTTP/2.
-    pub(crate) fn counts_no_heads(&self) {
-        self.no_heads.store(true, Relaxed);
     }
 
     /// Whether any exchange runs.
@@ -80,11 +75,21 @@ impl Patience {
         matches!(*lock(&self.phase), Phase::Fresh(_) | Phase::Head(_))
     }
 
-    /// Bytes came from the client.
-    pub(crate) fn read(&self) {
-        if !self.no_heads.load(Relaxed) && !self.begun.swap(true, Relaxed) {
+    /// Whether the client may still be sending a request that is answered.
+    pub(crate) fn left_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// A head has begun, and is not whole. Nothing tells of it in HTTP/2: there silence is counted from the last exchange.
+    pub(crate) fn head_began(&self) {
+        if !self.begun.swap(true, Relaxed) {
             self.set(Phase::Head(Instant::now()));
         }
+    }
+
+    /// The head's time is over, and that is being said. Should nobody hear it, the connection is as a silent one.
+    pub(crate) fn head_given_up(&self) {
+        self.set(Phase::Silent(Instant::now()));
     }
 
     /// Bytes went to the client. A slow reader of an answer that was handed over whole is not silent.
@@ -158,8 +163,8 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// The answer came before the whole request: bytes that follow are the rest of its body and begin no head.
-    pub(crate) fn leaves_a_body_unread(&mut self) {
+    /// The answer came before the whole request: the client may still be sending it.
+    pub(crate) fn leaves_unread(&mut self) {
         self.unread = true;
     }
 }
@@ -169,7 +174,8 @@ impl Drop for Busy {
         if self.patience.busy.fetch_sub(1, Relaxed) > 1 {
             return;
         }
-        self.patience.begun.store(self.unread, Relaxed);
+        self.patience.begun.store(false, Relaxed);
+        self.patience.unread.store(self.unread, Relaxed);
         self.patience.set(Phase::Silent(Instant::now()));
     }
 }
@@ -197,7 +203,7 @@ mod tests {
         assert_eq!(began.elapsed().as_secs(), 75);
 
         drop(patience.busy());
-        patience.read();
+        patience.head_began();
         let began = Instant::now();
         assert_eq!(patience.overdue().await, Overdue::Head);
         assert_eq!(began.elapsed().as_secs(), 10);
@@ -210,7 +216,7 @@ mod tests {
         let began = Instant::now();
         let begins = async {
             tokio::time::sleep(35 * SECOND).await;
-            patience.read();
+            patience.head_began();
         };
         let (overdue, ()) = tokio::join!(patience.overdue(), begins);
         assert_eq!(overdue, Overdue::Head);
@@ -220,7 +226,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_exchange_of_several_stops_the_clocks_too() {
         let patience = Patience::new(10 * SECOND, 75 * SECOND, 120 * SECOND);
-        patience.counts_no_heads();
         let (first, second) = (patience.busy(), patience.busy());
         drop(first);
         tokio::select! {
@@ -228,7 +233,6 @@ mod tests {
             () = tokio::time::sleep(3600 * SECOND) => {}
         }
         drop(second);
-        patience.read();
         assert_eq!(patience.overdue().await, Overdue::KeepAlive);
     }
 

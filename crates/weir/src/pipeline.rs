@@ -46,6 +46,7 @@ pub(crate) async fn handle(
     let answered = AssertUnwindSafe(async {
         match malformed {
             Some(fault) => {
+                ledger.leaves_unread();
                 client.shared().meter.connection_error(fault.reason());
                 Err(Refusal::Malformed(fault))
             }

@@ -16,32 +16,36 @@ const ROOM: usize = 2048;
 
 /// The bytes read so far; survives its future, so that a deadline can tell silence from a beginning.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead(BytesMut);
+pub(crate) struct Ahead {
+    bytes: BytesMut,
+    /// They did not come in time.
+    pub(crate) is_late: bool,
+}
 
 impl Ahead {
     /// Whether the client has said anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
     /// What was read, to be parsed all the same.
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.0.freeze()
+        self.bytes.freeze()
     }
 
     /// Reads until the protocol is known. A client that closes before is HTTP/1.1's to deal with.
     pub(crate) async fn protocol(&mut self, stream: &TcpStream) -> io::Result<Protocol> {
-        while self.0.len() < PREFACE.len() {
+        while self.bytes.len() < PREFACE.len() {
             stream.ready(Interest::READABLE).await?;
             // Not before there is something to read: a browser opens connections that it never uses.
-            self.0.reserve(ROOM);
-            match stream.try_read_buf(&mut self.0) {
+            self.bytes.reserve(ROOM);
+            match stream.try_read_buf(&mut self.bytes) {
                 Ok(0) => return Ok(Protocol::Http1),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            let said = &self.0[..self.0.len().min(PREFACE.len())];
+            let said = &self.bytes[..self.bytes.len().min(PREFACE.len())];
             if !PREFACE.starts_with(said) {
                 return Ok(Protocol::Http1);
             }

@@ -70,6 +70,9 @@ pub enum Fault {
     /// The connection ended within the head.
     #[error("the connection ended within the head")]
     Unfinished,
+    /// The head was begun and did not come to its end in time, by a clock that is not here.
+    #[error("the head did not come in time")]
+    Late,
     /// A chunk's size, extension or line ends are not as RFC 9112 section 7.1 has them.
     #[error("a chunk is malformed")]
     Chunk,
@@ -107,6 +110,7 @@ impl Fault {
             Self::CodingInOld => "transfer_encoding_in_http_1_0",
             Self::Expectation => "expectation",
             Self::Unfinished => "head_unfinished",
+            Self::Late => "head_timeout",
             Self::Chunk => "chunk",
             Self::Trailer => "trailer",
             Self::Interim => "interim_answers",
@@ -116,6 +120,7 @@ impl Fault {
     /// What a client that sent it is answered. 400 for a version too, not 505: the fault is the client's, and an alarm on 5xx shall not ring.
     pub fn status(self) -> u16 {
         match self {
+            Self::Late => 408,
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::TooManyFields | Self::TooLarge => 431,

@@ -56,6 +56,11 @@ impl Requests {
         }
     }
 
+    /// Whether what comes next belongs to a head.
+    pub fn in_head(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
     fn head(&mut self, bytes: &[u8]) -> Next {
         if self.head.lines.in_first() {
             match bytes {
