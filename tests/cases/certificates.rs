@@ -209,6 +209,92 @@ async fn the_authorities_of_clients_are_watched_too() {
     );
 }
 
+/// A list that changes is taken over as a certificate is, counts from the next handshake on, resumed ones too, and ends nothing that is open.
+#[tokio::test]
+async fn revoked_certificates_of_clients_are_refused() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let site = authority.sign(Leaf::server(&["a.test"]));
+    let config = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"a.crt\", key = \"a.key\", client_certificate = { ca = \"c.crt\", crl = \"c.crl\" } }\n\n".to_owned()
+        + &route("open", "/open", "serve = \"health\"");
+    let weir = weir()
+        .file("a.crt", &site.certificate)
+        .file("a.key", &site.key)
+        .file("c.crt", clients.pem())
+        .file("c.crl", clients.revokes(&[7], 9))
+        .start(&config)
+        .await;
+    let address = weir.listeners()[1];
+    let tls = Tls::to("a.test", &authority);
+    let agent = |serial| {
+        let pair = clients.sign(Leaf::client("x").serial(serial));
+        tls.clone().showing(&pair)
+    };
+    let (good, bad) = (agent(8).remembering(), agent(7).old());
+    Client::secured(address, &bad)
+        .await
+        .expect_err("it is revoked");
+    let mut kept = Client::secured(address, &good).await.unwrap();
+    kept.request("GET", "/open", &[]).await;
+    assert_eq!(kept.answer().await.status(), 200);
+
+    write(&weir, "c.crl", &clients.revokes(&[7, 8], 9));
+    eventually("the new list", async || {
+        Client::secured(address, &good.clone().old()).await.err()
+    })
+    .await;
+    let mut resumed = Client::secured(address, &good).await.unwrap();
+    assert!(
+        resumed
+            .try_send("GET /open HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await
+            .is_err()
+            || resumed.try_head().await.is_err(),
+        "its ticket is of before"
+    );
+    kept.request("GET", "/open", &[]).await;
+    assert_eq!(kept.answer().await.status(), 200);
+    Client::secured(address, &agent(9).old())
+        .await
+        .expect("another one's certificate");
+
+    write(&weir, "c.crl", &clients.revokes(&[], 0));
+    eventually("a list whose time is over", async || {
+        Client::secured(address, &agent(9).old()).await.err()
+    })
+    .await;
+    write(&weir, "c.crl", "nothing");
+    is_refused(&weir, "no list of revoked certificates in it").await;
+}
+
+/// As a file looks that is being written and has come to the end of its first certificate: it belongs to its key and is in its time.
+#[tokio::test]
+async fn a_chain_that_lost_its_intermediate_certificate_is_not_served() {
+    let authority = Authority::new("ca");
+    let between = authority.below("between");
+    let sign = || {
+        let mut pair = between.sign(Leaf::server(&["a.test"]));
+        pair.certificate += &between.pem();
+        pair
+    };
+    let (first, second) = (sign(), sign());
+    let weir = serving(&first, ROUTE).await;
+    let tls = Tls::to("a.test", &authority);
+    assert_eq!(shown(&weir, &tls).await, der(&first));
+    let cut = second.certificate.len() - between.pem().len();
+    write(&weir, "a.crt", &second.certificate[..cut]);
+    write(&weir, "a.key", &second.key);
+    is_refused(&weir, "is it whole?").await;
+    assert_eq!(shown(&weir, &tls).await, der(&first));
+    write(&weir, "a.crt", &second.certificate);
+    becomes(&weir, &tls, &second).await;
+
+    // Another authority needs no one between.
+    let third = authority.sign(Leaf::server(&["a.test"]));
+    write(&weir, "a.crt", &third.certificate);
+    write(&weir, "a.key", &third.key);
+    becomes(&weir, &tls, &third).await;
+}
+
 #[tokio::test]
 async fn a_reload_of_the_configuration_looks_at_once_and_keeps_what_is_good() {
     let authority = Authority::new("ca");

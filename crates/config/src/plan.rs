@@ -119,11 +119,13 @@ pub struct KeyPair {
     pub key: PathBuf,
 }
 
-/// `client_certificate = { ca = "…", required = true }`
+/// `client_certificate = { ca = "…", crl = ["…"], required = true }`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificates {
     /// The authorities whose certificates are taken.
     pub ca: PathBuf,
+    /// Lists of those that are revoked; empty: none is.
+    pub crl: Vec<PathBuf>,
     /// Whether a client without one is turned away in the handshake. Default true.
     pub required: bool,
 }

@@ -90,6 +90,11 @@ impl Sender {
         sender
     }
 
+    /// Whether a trusted proxy stands before weir.
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        !self.path.is_empty()
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }

@@ -27,6 +27,33 @@ fn is_about_the_client(name: &str) -> bool {
     )
 }
 
+/// Other names by which proxies of all makes speak of the client. weir writes none of them, so whoever believes one would believe the client
+/// itself; from a trusted proxy they pass.
+fn is_claim(name: &str) -> bool {
+    name.starts_with("x-forwarded")
+        || matches!(
+            name,
+            "cf-connecting-ip"
+                | "client-ip"
+                | "fastly-client-ip"
+                | "forwarded-for"
+                | "front-end-https"
+                | "true-client-ip"
+                | "x-azure-clientip"
+                | "x-azure-socketip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "x-envoy-external-address"
+                | "x-original-forwarded-for"
+                | "x-original-host"
+                | "x-url-scheme"
+        )
+}
+
+/// As the environment variable `HTTP_PROXY` of a CGI program it would send that program's own requests wherever the client likes
+/// (CVE-2016-5385).
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+
 /// The facts a request's headers are decided from.
 pub struct Outbound<'a> {
     /// What the client sent.
@@ -110,6 +137,8 @@ impl Outbound<'_> {
             || is_about_the_client(name.as_str())
             || name.as_str().as_bytes().contains(&b'_')
             || self.withheld.contains(name)
+            || *name == PROXY
+            || (!self.sender.is_vouched_for() && is_claim(name.as_str()))
     }
 }
 
@@ -162,6 +191,9 @@ mod tests {
             ("x_weir_user", "admin"),
             ("traceparent", "00-forged"),
             ("authorization", "Bearer a.b.c"),
+            ("x-forwarded-ssl", "on"),
+            ("cf-connecting-ip", "1.2.3.4"),
+            ("proxy", "http://evil.test"),
         ]);
         let one = |name: &str| {
             out.get_all(name)
@@ -183,6 +215,9 @@ mod tests {
             "x_weir_user",
             "connection",
             "authorization",
+            "x-forwarded-ssl",
+            "cf-connecting-ip",
+            "proxy",
         ] {
             assert!(!out.contains_key(gone), "{gone}");
         }

@@ -107,8 +107,8 @@ pub enum AuthorityError {
     /// Not a host name or address.
     #[error("the host is not a name or address")]
     Host,
-    /// Not a number up to 65535.
-    #[error("the port is not a number up to 65535")]
+    /// Not a number from 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
     Port,
     /// HTTP/2: Host says one thing and the target another.
     #[error("the Host header contradicts the target")]
@@ -142,7 +142,10 @@ fn parse_port(text: &str) -> Result<Option<u16>, AuthorityError> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| AuthorityError::Port)
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(Some(port)),
+        _ => Err(AuthorityError::Port),
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
 };
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -107,6 +108,13 @@ impl Leaf {
         self
     }
 
+    /// With this serial number, by which it can be revoked.
+    #[must_use]
+    pub fn serial(mut self, number: u64) -> Self {
+        self.params.serial_number = Some(number.into());
+        self
+    }
+
     /// With an RSA key; otherwise it is ECDSA's.
     #[must_use]
     pub fn rsa(mut self) -> Self {
@@ -122,13 +130,52 @@ impl Authority {
     /// When the library cannot make one.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(Self::params(name), key).expect("an authority"))
+    }
+
+    /// One that this one vouches for.
+    ///
+    /// # Panics
+    /// When the library cannot make one.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let signed = CertifiedIssuer::signed_by(Self::params(name), key, &self.0);
+        Self(signed.expect("an authority"))
+    }
+
+    fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+        params
+    }
+
+    /// The list of the certificates with these serial numbers, which it has revoked; good for so many days.
+    ///
+    /// # Panics
+    /// When the library cannot make one.
+    #[must_use]
+    pub fn revokes(&self, serials: &[u64], days: u32) -> String {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: (SystemTime::now() - DAY).into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: (SystemTime::now() - DAY).into(),
+            next_update: (SystemTime::now() + days * DAY - Duration::from_secs(60)).into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let signed = list.signed_by(&self.0).expect("a list");
+        signed.pem().expect("PEM")
     }
 
     /// Its certificate.

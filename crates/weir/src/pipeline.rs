@@ -228,7 +228,7 @@ pub(crate) struct Asked {
 /// Which route serves it.
 pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
     let authority = weir_route::authority(head.version, &head.uri, &head.headers)?;
-    if matches!(head.method.as_str(), "CONNECT" | "TRACE" | "TRACK") {
+    if is_refused(&head.method) {
         return Err(Refusal::Method);
     }
     let path = NormalPath::parse(head.uri.path())?;
@@ -247,6 +247,14 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
         route,
         preflight: crossing.is_some(),
     })
+}
+
+/// Of no use through a gateway, and what it makes of them is anybody's guess: also where somebody behind it does not look at their case, which
+/// RFC 9110 section 9.1 says to do. PRI is how HTTP/2 begins, and nothing else.
+fn is_refused(method: &Method) -> bool {
+    ["CONNECT", "TRACE", "TRACK", "PRI"]
+        .iter()
+        .any(|refused| method.as_str().eq_ignore_ascii_case(refused))
 }
 
 /// What another site's page may send, in words for its browser.

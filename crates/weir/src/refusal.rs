@@ -21,7 +21,7 @@ pub(crate) enum Refusal {
     Path(PathError),
     /// The connection was made for another host, of whose clients another certificate is asked.
     Misdirected,
-    /// CONNECT, TRACE and TRACK: never of use through a gateway.
+    /// CONNECT, TRACE, TRACK and PRI: never of use through a gateway.
     Method,
     /// No route, or none that takes the method.
     Miss(Miss),

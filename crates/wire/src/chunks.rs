@@ -7,8 +7,10 @@ use crate::{Fault, characters::is_text, fields::split};
 const LINE: usize = 4096;
 /// The most trailer lines.
 const TRAILERS: usize = 32;
-/// The most digits of a size: more would not fit.
+/// The most digits of a size, leading zeros included.
 const DIGITS: u8 = 16;
+/// The largest chunk that anybody has sent: about 10^18 bytes, as with Content-Length, and far from where numbers of 64 bits turn over.
+const LARGEST: u64 = (1 << 60) - 1;
 
 /// How far a chunked body has come.
 #[derive(Debug, Default)]
@@ -132,7 +134,7 @@ impl Chunks {
     fn byte(&mut self, state: State, byte: u8) -> Result<State, Fault> {
         Ok(match (state, byte) {
             (State::Size { digits, size }, byte) => match (char::from(byte).to_digit(16), byte) {
-                (Some(digit), _) if digits < DIGITS => State::Size {
+                (Some(digit), _) if digits < DIGITS && size <= LARGEST >> 4 => State::Size {
                     digits: digits + 1,
                     size: size << 4 | u64::from(digit),
                 },
@@ -253,6 +255,8 @@ mod tests {
             "2\rX",
             "2\r\r\n",
             "00000000000000001\r\n",
+            "ffffffffffffffff\r\n",
+            "1000000000000000\r\n",
             "2;a\nb\r\n",
             "2;a\rb\r\n",
             "2;\x00\r\n",

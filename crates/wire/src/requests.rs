@@ -229,12 +229,20 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
     }
     let right = match target {
         // `//host/path` could be read as an authority; as a path it has one form, which routing gives it.
-        [b'/', ..] => method != b"CONNECT",
+        [b'/', ..] => method != b"CONNECT" && is_path_and_query(target),
         b"*" => method == b"OPTIONS",
-        _ if method == b"CONNECT" => !target.contains(&b'/') && target.contains(&b':'),
+        _ if method == b"CONNECT" => target.contains(&b':') && is_authority(target),
         _ => is_absolute(target),
     };
     if right { Ok(()) } else { Err(Fault::Target) }
+}
+
+/// Without the bytes that RFC 3986 has nowhere and that no client sends as they are: hyper would refuse them by itself, and say so to nobody.
+/// Others that should be escaped (`"`, `|`, braces) are sent by many, and are.
+fn is_path_and_query(text: &[u8]) -> bool {
+    let (path, query) = text.split_at(memchr(b'?', text).unwrap_or(text.len()));
+    !path.iter().any(|byte| matches!(byte, b'<' | b'>' | b'`'))
+        && !query.iter().any(|byte| matches!(byte, b'<' | b'>' | b'"'))
 }
 
 /// `http://authority[/…]` or the same with `https`.
@@ -243,5 +251,41 @@ fn is_absolute(target: &[u8]) -> bool {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
-    rest.is_some_and(|rest| !matches!(rest, [] | [b'/' | b'?' | b':', ..]))
+    rest.is_some_and(|rest| {
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+        let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        is_authority(authority) && is_path_and_query(rest)
+    })
+}
+
+/// `host[:port]`: a name without escapes or an address in brackets, and no user (RFC 9110 section 4.2.4). What they mean is asked later.
+fn is_authority(text: &[u8]) -> bool {
+    let (host, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr(b']', rest) else {
+                return false;
+            };
+            let (address, port) = (&rest[..end], &rest[end + 1..]);
+            let is_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+            if !address.contains(&b':') || !address.iter().all(is_address) {
+                return false;
+            }
+            (address, port)
+        }
+        _ => {
+            let (host, port) = text.split_at(memchr(b':', text).unwrap_or(text.len()));
+            let is_name =
+                |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
+            if !host.iter().all(is_name) {
+                return false;
+            }
+            (host, port)
+        }
+    };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !host.is_empty() && is_port
 }

@@ -3,7 +3,7 @@
 //! Bytes: a character is a byte, up to U+00FF. `{H}` is the Host line, `{G}` and `{P}` begin a GET and a POST with it, `{SM}` is a request
 //! that must never be served from inside another, `⏎` is CRLF, `¦` ends a piece that is sent by itself.
 //!
-//! Seen: `METHOD TARGET` and then words: `=BODY`, `+name:value` (one line with this value), `-name` (none), `broken` (its body never ended).
+//! Seen: `METHOD TARGET` and then words: `=BODY` (with `_` for a blank), `+name:value` (one line with this value), `-name` (none), `broken` (its body never ended).
 //! `?` in front: it may also not have come.
 
 use std::{
@@ -78,12 +78,12 @@ impl Seen {
         if (self.head.method(), self.head.target()) != (method, target) {
             return Err("another request".to_owned());
         }
-        let (mut body, mut whole) = ("", true);
+        let (mut body, mut whole) = (String::new(), true);
         for word in words {
             if word == "broken" {
                 whole = false;
             } else if let Some(text) = word.strip_prefix('=') {
-                body = text;
+                body = text.replace('_', " ");
             } else if let Some(name) = word.strip_prefix('-') {
                 if self.head.header(name).is_some() {
                     return Err(format!("{name} is there"));
@@ -192,7 +192,13 @@ impl Stage {
                 .map_err(|_| "silence")
                 .and_then(|head| head.map_err(|_| "the end"))
             {
-                Ok(head) => answers.push(head.status()),
+                Ok(head) => {
+                    // What hyper answers by itself has neither the headers of the listener nor a line in the log.
+                    if head.status() >= 400 && head.header("cache-control") != Some("no-store") {
+                        return Err(format!("{} is not in weir's words", head.status()));
+                    }
+                    answers.push(head.status());
+                }
                 Err(end) => {
                     return Err(format!(
                         "answered {answers:?} and then {end}, not {:?}",

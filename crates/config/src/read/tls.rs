@@ -1,6 +1,8 @@
 //! `tls = {…}` or `[[listen.tls]]`: certificates, the names they serve, and the certificates asked of clients. Only where the files
 //! are is read here: the binary opens them, because it opens them again whenever they change.
 
+use std::path::PathBuf;
+
 use weir_route::HostPattern;
 
 use crate::{
@@ -43,10 +45,6 @@ fn host(node: &Node<'_>, seen: &mut Vec<(String, usize)>) -> Option<Tls> {
         ));
         return None;
     }
-    let path = |node: &Node<'_>| {
-        let path = node.string("the path of a PEM file")?;
-        Some(node.source.path(&path))
-    };
     let pairs: Option<Vec<_>> = certificates
         .iter()
         .zip(&keys)
@@ -63,6 +61,11 @@ fn host(node: &Node<'_>, seen: &mut Vec<(String, usize)>) -> Option<Tls> {
         pairs: pairs?,
         clients,
     })
+}
+
+fn path(node: &Node<'_>) -> Option<PathBuf> {
+    let path = node.string("the path of a PEM file")?;
+    Some(node.source.path(&path))
 }
 
 fn names(node: &Node<'_>, seen: &mut Vec<(String, usize)>) -> Vec<HostPattern> {
@@ -89,10 +92,15 @@ fn clients(node: &Node<'_>) -> Option<ClientCertificates> {
     let ca = table
         .need("ca", "the authorities whose certificates are taken")
         .and_then(|node| node.string("the path of a PEM file"));
+    let crl = table.get("crl").map(|node| {
+        let paths = node.one_or_many();
+        paths.iter().filter_map(path).collect()
+    });
     let required = table.get("required").and_then(|node| node.boolean());
     table.finish();
     Some(ClientCertificates {
         ca: node.source.path(&ca?),
+        crl: crl.unwrap_or_default(),
         required: required.unwrap_or(true),
     })
 }

@@ -49,6 +49,13 @@ pub(super) fn shown(certificate: &CertificateDer<'_>) -> Result<Shown, Error> {
     })
 }
 
+/// Whose certificate it is, and who signed it.
+pub(super) fn subject_and_issuer(certificate: &CertificateDer<'_>) -> Option<(String, String)> {
+    let certificate = read(certificate).ok()?;
+    let named = certificate.tbs_certificate();
+    Some((named.subject().to_string(), named.issuer().to_string()))
+}
+
 /// Of a certificate that a client has shown and rustls has verified.
 pub(super) fn peer(certificate: &CertificateDer<'_>) -> Result<PeerCertificate, Error> {
     let certificate = read(certificate)?;

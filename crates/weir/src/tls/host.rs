@@ -2,7 +2,7 @@
 //! one certificate at a time, and only when they are good: what cannot be served never replaces what is.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs::Ticketer,
+    pki_types::{CertificateDer, CertificateRevocationListDer},
     server::{
         NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier,
     },
@@ -45,10 +46,12 @@ pub(crate) struct Serves {
     ticketer: Arc<dyn ProducesTickets>,
 }
 
-/// What is asked of the clients of a host. Two are equal when the same certificates pass both.
+/// What is asked of the clients of a host. Two are equal when the same authorities vouch for both's clients: a list of revoked certificates is
+/// renewed every few days, and connections do not end for that.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    authorities: Vec<rustls::pki_types::CertificateDer<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
     required: bool,
     verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -147,7 +150,7 @@ impl Host {
         let mut policy = serves.policy.clone();
         for (index, paths) in self.settings.pairs.iter().enumerate() {
             files.pairs[index].look(stamp_of(paths), settle, || {
-                pairs[index] = Arc::new(Pair::load_in_time(paths, now)?);
+                pairs[index] = Arc::new(Pair::load_after(&pairs[index], paths, now)?);
                 tracing::info!(certificate = %paths.certificate.display(), "certificate reloaded");
                 Ok(())
             });
@@ -157,7 +160,7 @@ impl Host {
                 .authorities
                 .look(authorities_stamp(&self.settings), settle, || {
                     let fresh = Policy::load(clients)?;
-                    if policy.as_deref() != Some(&fresh) {
+                    if !policy.as_ref().is_some_and(|had| had.is_just(&fresh)) {
                         policy = Some(Arc::new(fresh));
                         tracing::info!(ca = %clients.ca.display(), "authorities of client certificates reloaded");
                     }
@@ -197,7 +200,8 @@ fn authorities_stamp(settings: &plan::Tls) -> Stamp {
     let paths: Vec<&Path> = settings
         .clients
         .iter()
-        .map(|clients| clients.ca.as_path())
+        .flat_map(|clients| std::iter::once(&clients.ca).chain(&clients.crl))
+        .map(PathBuf::as_path)
         .collect();
     Stamp::of(&paths)
 }
@@ -252,7 +256,19 @@ impl Policy {
                 .add(authority.clone())
                 .map_err(|error| Flaw::new(&settings.ca, error))?;
         }
+        let mut revoked = Vec::new();
+        for list in &settings.crl {
+            revoked.extend(pair::revoked(list)?);
+        }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        // As nginx has it: every certificate of the chain needs the list of its issuer, and a list whose time is over vouches for nobody.
+        let builder = if revoked.is_empty() {
+            builder
+        } else {
+            builder
+                .with_crls(revoked.clone())
+                .enforce_revocation_expiration()
+        };
         let builder = if settings.required {
             builder
         } else {
@@ -263,8 +279,14 @@ impl Policy {
             .map_err(|error| Flaw::new(&settings.ca, error))?;
         Ok(Self {
             authorities,
+            revoked,
             required: settings.required,
             verifier,
         })
+    }
+
+    /// Whether the same certificates pass both.
+    fn is_just(&self, other: &Self) -> bool {
+        self == other && self.revoked == other.revoked
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -72,8 +72,18 @@ impl Pair {
     }
 
     /// As [`Pair::load`], to take the place of another.
-    pub(super) fn load_in_time(files: &KeyPair, now: SystemTime) -> Result<Self, Flaw> {
+    pub(super) fn load_after(
+        before: &Self,
+        files: &KeyPair,
+        now: SystemTime,
+    ) -> Result<Self, Flaw> {
         let pair = Self::load(files)?;
+        if pair.breaks_off(before) {
+            return Err(Flaw::new(
+                &files.certificate,
+                "its last certificate was signed by one that it had before and lacks now: is it whole?",
+            ));
+        }
         if now > pair.shown.not_after {
             return Err(Flaw::new(&files.certificate, "its time is over"));
         }
@@ -81,6 +91,24 @@ impl Pair {
             return Err(Flaw::new(&files.certificate, "its time has not come yet"));
         }
         Ok(pair)
+    }
+
+    /// Whether the chain ends where the one before went on. A file that is being written, and has come just to the end of a certificate,
+    /// looks so; one whose self-signed root was left out does not.
+    fn breaks_off(&self, before: &Self) -> bool {
+        let names = |chain: &[CertificateDer<'_>]| -> Vec<_> {
+            chain.iter().filter_map(facts::subject_and_issuer).collect()
+        };
+        let (ours, had) = (names(&self.key.cert), names(&before.key.cert));
+        let Some((_, issuer)) = ours.last() else {
+            return false;
+        };
+        let has = |chain: &[(String, String)]| {
+            chain
+                .iter()
+                .any(|(subject, by)| subject == issuer && by != subject)
+        };
+        has(&had) && !has(&ours)
     }
 
     pub(super) fn in_time(&self, now: SystemTime) -> bool {
@@ -95,6 +123,20 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
         Ok(_) => Err(Flaw::new(file, "there is no certificate in it")),
+        Err(_) => Err(Flaw::new(file, "it is cut short, or not PEM")),
+    }
+}
+
+/// Every list of revoked certificates of a PEM file, at least one.
+pub(super) fn revoked(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Flaw> {
+    let text = read(file)?;
+    let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(Flaw::new(
+            file,
+            "there is no list of revoked certificates in it",
+        )),
         Err(_) => Err(Flaw::new(file, "it is cut short, or not PEM")),
     }
 }
