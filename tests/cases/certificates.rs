@@ -239,7 +239,7 @@ async fn revoked_certificates_of_clients_are_refused() {
 
     write(&weir, "c.crl", &clients.revokes(&[7, 8], 9));
     eventually("the new list", async || {
-        Client::secured(address, &good.clone().old()).await.err()
+        Client::secured(address, &agent(8).old()).await.err()
     })
     .await;
     let mut resumed = Client::secured(address, &good).await.unwrap();
