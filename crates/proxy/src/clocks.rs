@@ -172,6 +172,31 @@ mod tests {
         );
     }
 
+    /// Five minutes of an agent that thinks: what stands between here and the client sees a comment every fifteen seconds.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_silence_has_a_comment_in_each_of_its_parts() {
+        let patient = Timeouts {
+            idle: Duration::from_secs(301),
+            ..timeouts()
+        };
+        let mut clocks = Clocks::start(
+            &patient,
+            true,
+            Some(Duration::from_secs(15)),
+            Alarm::default(),
+        );
+        for _ in 0..20 {
+            assert_eq!(
+                expiry(&mut clocks).await,
+                (Expired::Comment, Duration::from_secs(15))
+            );
+        }
+        assert_eq!(
+            expiry(&mut clocks).await,
+            (Expired::Limit(Outcome::Idle), Duration::from_secs(1))
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_first_event_has_a_clock_of_its_own() {
         let first = Timeouts {

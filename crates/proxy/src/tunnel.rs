@@ -246,3 +246,45 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Side<S> {
         Poll::Ready(self.note(shut))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn traffic() -> Arc<Traffic> {
+        Arc::new(Traffic::new(Upload::start()))
+    }
+
+    /// How long after `began` the clock of an hour runs out, while something happens to the traffic.
+    async fn silent_after(traffic: &Traffic, happens: impl Future<Output = ()>) -> u64 {
+        let began = Instant::now();
+        let ((), ()) = tokio::join!(traffic.silence(HOUR), happens);
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_of_silence_ends_it_and_a_byte_of_either_side_starts_it_anew() {
+        let traffic = traffic();
+        assert_eq!(silent_after(&traffic, async {}).await, 3600);
+        for side in [End::Client, End::Upstream] {
+            traffic.read(side, 1);
+            let speaks = async {
+                tokio::time::sleep(HOUR - Duration::from_secs(1)).await;
+                traffic.read(side, 1);
+            };
+            assert_eq!(silent_after(&traffic, speaks).await, 7199, "{side:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_one_side_closed_the_other_has_a_minute() {
+        let traffic = traffic();
+        let closes = async {
+            tokio::time::sleep(Duration::from_secs(1800)).await;
+            traffic.read(End::Client, 0);
+        };
+        assert_eq!(silent_after(&traffic, closes).await, 1860);
+    }
+}
