@@ -82,12 +82,15 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// read one octet at a time; System.Web takes a piece without `=` for a name.
 fn spellings(section: &str) -> impl Iterator<Item = &str> {
     let bare = (!section.contains('=')).then_some(section.trim());
+    // Our own reader trims what stands before the sign, and by Unicode's idea of blanks.
+    let spaced = section.split_once('=').map(|(name, _)| name);
+    let spaced = spaced.filter(|name| name.ends_with(char::is_whitespace));
     let octet = |c: char| matches!(c, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~');
     let named = section
         .split(move |c| !octet(c))
         .filter_map(|piece| piece.split_once('='));
     let named = named.filter_map(|(name, _)| name.rsplit(|c| !is_token(c)).next());
-    bare.into_iter().chain(named)
+    bare.into_iter().chain(spaced).chain(named)
 }
 
 /// The name itself or that of a chunk. Both sides in one case.
@@ -183,6 +186,10 @@ mod tests {
             "a=b, .aspnet.cookies=y",
             "a=\"b\" .AspNet.Cookies=y",
             "[.AspNet.Cookies=y",
+            ".AspNet.Cookies =y",
+            ".AspNet.Cookies\t =y",
+            ".AspNet.Cookies\u{a0}=y",
+            ".aspnet.cookies\u{3000}=y",
             ".AspNet.CookiesC7=1; .AspNet.Cookiesc7=2",
         ] {
             assert_eq!(

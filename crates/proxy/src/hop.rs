@@ -23,7 +23,7 @@ fn is_always(name: &str) -> bool {
 
 /// Answers for one message: made once, asked for each of its headers.
 pub(crate) struct HopByHop<'a> {
-    named: Vec<&'a str>,
+    named: Vec<&'a [u8]>,
 }
 
 impl<'a> HopByHop<'a> {
@@ -31,14 +31,14 @@ impl<'a> HopByHop<'a> {
         let named = headers
             .get_all(header::CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
+            // As bytes: one that is not ASCII must not hide the other names of its line.
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
             // The two words every client sends need no comparing against every header.
             .filter(|name| {
                 !name.is_empty()
-                    && !name.eq_ignore_ascii_case("keep-alive")
-                    && !name.eq_ignore_ascii_case("close")
+                    && !name.eq_ignore_ascii_case(b"keep-alive")
+                    && !name.eq_ignore_ascii_case(b"close")
             })
             .collect();
         Self { named }
@@ -49,7 +49,7 @@ impl<'a> HopByHop<'a> {
             || self
                 .named
                 .iter()
-                .any(|named| name.as_str().eq_ignore_ascii_case(named))
+                .any(|named| name.as_str().as_bytes().eq_ignore_ascii_case(named))
     }
 }
 
@@ -67,10 +67,14 @@ mod tests {
             HeaderValue::from_static("close, X-Forwarded-For"),
         );
         headers.append("connection", HeaderValue::from_static("x-user ,,"));
+        let odd =
+            HeaderValue::from_bytes(b"\xff, X-Beside-It").expect("obs-text may stand in a value");
+        headers.append("connection", odd);
         let hop = HopByHop::of(&headers);
         for (name, is_hop) in [
             ("x-forwarded-for", true),
             ("x-user", true),
+            ("x-beside-it", true),
             ("upgrade", true),
             ("http2-settings", true),
             ("te", true),

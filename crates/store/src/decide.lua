@@ -20,9 +20,13 @@ local function read(key)
   return tonumber(one), tonumber(other)
 end
 
+-- A counter lives for ten years at most, in milliseconds: Redis refuses a life that overflows, and with it the whole script.
+local LONGEST = 315360000000
+
 local writes = {}
 local function write(key, one, other, lives)
-  table.insert(writes, { key, string.format('%.0f %.0f', one, other), string.format('%.0f', math.ceil(lives / 1000000) + 1000) })
+  lives = math.min(math.ceil(lives / 1000000) + 1000, LONGEST)
+  table.insert(writes, { key, string.format('%.0f %.0f', one, other), string.format('%.0f', lives) })
 end
 
 local kinds = {}

@@ -15,6 +15,9 @@ use weir_store::{Settle, Store, Tag};
 /// Tokens debited in the store at once: a debit for each would be a packet for each.
 const BATCH: i64 = 32;
 
+/// No exchange uses more tokens. A figure beyond is the upstream's mistake: it says nothing, and must not bury its caller in debt.
+const PLAUSIBLE: u64 = 100_000_000;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -78,8 +81,9 @@ impl Reservation {
     /// The exchange is over. `used` is the provider's figure; without one, an answer that came costs what was reserved, or what
     /// streamed if that is more.
     pub(crate) fn settle(&mut self, used: Option<u64>, answered: bool) {
-        let used = match used {
-            Some(used) => i64::try_from(used).unwrap_or(i64::MAX),
+        let plausible = used.filter(|used| *used <= PLAUSIBLE);
+        let used = match plausible.and_then(|used| i64::try_from(used).ok()) {
+            Some(used) => used,
             None if answered => self.taken.max(self.streamed),
             None => 0,
         };
@@ -168,6 +172,13 @@ mod tests {
         assert_eq!(left(&budget, &key), 75, "an error costs nothing");
         drop(reserve(&budget, key, 10, false));
         assert_eq!(left(&budget, &key), 75, "nor what never went on");
+    }
+
+    #[test]
+    fn a_figure_that_cannot_be_is_none() {
+        let (budget, key) = budget();
+        reserve(&budget, key, 10, false).settle(Some(u64::MAX), true);
+        assert_eq!(left(&budget, &key), 90, "the estimate counts");
     }
 
     #[test]
