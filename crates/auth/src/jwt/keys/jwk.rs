@@ -58,7 +58,7 @@ pub enum Fault {
     /// `alg` contradicts the type or curve, or is not allowed here.
     #[error("its algorithm does not fit, or is not allowed")]
     Algorithm,
-    /// See [`super::rsa`]; or a secret that is short or published.
+    /// Of a form that attackers know how to use; or a secret that is short or published.
     #[error("it is too weak")]
     Weak,
     /// A secret that came from elsewhere.
