@@ -1,7 +1,13 @@
 //! What a test does to a socket beside reading and writing: closing it with a reset, letting the last bytes and the FIN leave
 //! in one segment, and asking the kernel what it holds. The questions are answered from `/proc`, so on Linux only.
 
-use std::{fs, io, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    hash::{BuildHasher, RandomState},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
@@ -21,14 +27,22 @@ pub(crate) fn hold_back(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A port that nobody listens on just now.
+/// A port that nobody listens on just now, for programs that cannot say which one they were given. Not one of those that the system deals
+/// out by itself (on Linux from 32768): a test that opens thousands of connections beside would have taken it by the time it is wanted. The
+/// port 10,000 above it is none of those either: a Redis cluster wants that too.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    const PORTS: std::ops::Range<u16> = 12_000..22_000;
+    // Tests run side by side as processes: each begins to look somewhere else.
+    let seed = RandomState::new().hash_one(std::process::id());
+    let start = u16::try_from(seed % u64::from(PORTS.end - PORTS.start)).expect("in the range");
+    (PORTS.start + start..PORTS.end)
+        .chain(PORTS)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// A connection from this address, one of this machine's. It blocks.
