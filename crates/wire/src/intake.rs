@@ -109,11 +109,6 @@ impl<M: Messages> Intake<M> {
         self.stop.filter(|_| self.right == 0)
     }
 
-    /// Whether nothing more will come through than what is kept and right.
-    pub fn ends(&self) -> bool {
-        self.stop.is_some()
-    }
-
     /// The messages as far as they were read.
     pub fn messages(&self) -> &M {
         &self.messages
