@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body::Body;
+use weir_wire::is_text;
 
 use crate::upload::{Framing, Upload};
 
@@ -55,8 +56,7 @@ impl RequestHead {
 
     /// Adds a line of text that is no value yet. Text that could end the line is left out, and its line with it.
     pub fn text(&mut self, name: &HeaderName, text: &str) {
-        let is_text = |byte: u8| (byte >= b' ' && byte != 0x7f) || byte == b'\t';
-        if text.bytes().all(is_text) {
+        if is_text(text.as_bytes()) {
             self.begin(name);
             self.bytes.extend_from_slice(text.as_bytes());
             self.bytes.extend_from_slice(b"\r\n");

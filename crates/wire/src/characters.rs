@@ -17,7 +17,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// Whether a header's value, a reason phrase or a chunk extension may have these bytes: no control byte but the tab. Bytes beyond ASCII
 /// are let through, as every server in the field does.
-pub(crate) fn is_text(text: &[u8]) -> bool {
+pub fn is_text(text: &[u8]) -> bool {
     // Without an early return the compiler does sixteen at once.
     !text.iter().fold(false, |bad, byte| {
         bad | (*byte < b' ' && *byte != b'\t') | (*byte == 0x7f)

@@ -14,6 +14,7 @@ mod intake;
 mod lines;
 mod requests;
 
+pub use characters::is_text;
 pub use chunks::{Chunks, Part};
 pub use fault::Fault;
 pub use fields::Fields;
