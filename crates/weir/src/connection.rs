@@ -19,13 +19,14 @@ use weir_proxy::downstream::Abuse;
 use crate::{
     aside::Aside,
     client::{Client, Protocol},
-    http2, ledger,
+    http2,
     life::Stage,
     line::Wire,
     linger,
     patience::Overdue,
     socket,
     tasks::Running,
+    unparsed,
 };
 
 /// How long streams that are cut have for their last words, and an idle HTTP/2 client for its goodbye; then the connection is dropped.
@@ -113,7 +114,7 @@ impl Connection {
                 // After an upgrade the tunnel goes on.
                 Event::Ended(Ok(())) => over = true,
                 Event::Ended(Err(error)) => {
-                    ledger::broken(client.shared(), client.peer, &error);
+                    unparsed::broken(client.shared(), client.peer, &error);
                     lingers = true;
                     break;
                 }
@@ -160,7 +161,7 @@ impl Connection {
                     grace = None;
                 }
                 Event::Abused(how) => {
-                    ledger::abused(client.shared(), client.peer, how);
+                    unparsed::abused(client.shared(), client.peer, how);
                     if downstream.is_flushed() {
                         self.wire.say(&self.stream, http2::CALM_DOWN);
                     }

@@ -1,34 +1,29 @@
 //! The record of one exchange: opened with its request, told what happens, closed exactly once, also when it is dropped half-way.
 //! Closing counts it and writes its line. It decides nothing.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+mod access;
+mod closing;
+
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 use tokio::time::Instant;
 use weir_auth::Caller;
 use weir_limit::Slot;
-use weir_llm::Usage;
 use weir_meter::{
-    Conversation, Held, RouteSeries, Tokens,
-    log::{Entry, Event, Level, Refused, StreamFacts},
+    Conversation, Held, RouteSeries,
+    log::{Event, Refused},
     trace::TraceContext,
 };
 use weir_proxy::{
     Exchange, Upload,
     compress::{Coding, Wish},
-    downstream::Abuse,
     forwarded::Sender,
     stall::Stall,
-    summary::{Observer, Outcome, StreamSummary, Summary},
 };
 
 use crate::{
     client::Client, gateway::Gateway, patience::Busy, refusal::Refusal, reservation::Reservation,
-    shared::Shared,
 };
 
 /// What nginx made the custom for a client that left before any status was sent.
@@ -70,6 +65,16 @@ struct Facts {
     conversation: Option<Conversation>,
     /// `None` once closed.
     busy: Option<Busy>,
+}
+
+impl Facts {
+    fn user(&self) -> Option<&str> {
+        self.caller.as_ref()?.user.as_deref()
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.caller.as_ref()?.tenant.as_deref()
+    }
 }
 
 impl Ledger {
@@ -263,284 +268,4 @@ impl Ledger {
             observer: self.facts,
         }
     }
-}
-
-impl Observer for Facts {
-    fn first_byte(&mut self, after: Duration) {
-        if self.open_stream.is_some() {
-            self.series.first_byte(after);
-        }
-    }
-
-    fn first_event(&mut self, after: Duration) {
-        self.series.first_event(after);
-    }
-
-    fn gap(&mut self, gap: Duration) {
-        self.series.gap(gap);
-    }
-
-    fn events(&mut self, more: u32) -> bool {
-        // Each of them counts, also when another has said to end.
-        let mut may_go_on = true;
-        for reservation in &mut self.reservations {
-            may_go_on &= reservation.events(more);
-        }
-        may_go_on
-    }
-
-    fn wants_usage(&self) -> bool {
-        !self.reservations.is_empty()
-    }
-
-    fn conversation(&mut self, id: &str) {
-        self.conversation = Some(self.gateway.meter.conversation(id));
-    }
-
-    fn done(&mut self, summary: Summary) {
-        self.close(&summary);
-    }
-}
-
-impl Facts {
-    fn user(&self) -> Option<&str> {
-        self.caller.as_ref()?.user.as_deref()
-    }
-
-    fn tenant(&self) -> Option<&str> {
-        self.caller.as_ref()?.tenant.as_deref()
-    }
-
-    fn close(&mut self, summary: &Summary) {
-        let Some(mut busy) = self.busy.take() else {
-            return;
-        };
-        let unread = match &self.upload {
-            Some(upload) => !upload.done(),
-            None => self.unread,
-        };
-        if unread {
-            busy.leaves_unread();
-        }
-        let outcome = summary.outcome.as_str();
-        let duration = self.started.elapsed();
-        self.series
-            .finished(&self.method, self.status, duration, outcome);
-        self.settle(summary);
-        if let Some(stream) = &summary.stream {
-            self.count_stream(stream, summary.bytes, outcome);
-        }
-        if let Some(used) = &summary.used {
-            self.count_used(used, outcome);
-        }
-        if self
-            .route
-            .is_none_or(|route| self.gateway.plan.routes[route].log)
-        {
-            self.write(summary, duration);
-        }
-    }
-
-    fn settle(&mut self, summary: &Summary) {
-        let streamed = summary.stream.iter().flat_map(|stream| &stream.usage);
-        let used = streamed
-            .chain(&summary.used)
-            .map(|used| used.input.saturating_add(used.output))
-            .reduce(u64::saturating_add);
-        let answered = self.server.is_some() && (200..300).contains(&self.status);
-        for reservation in &mut self.reservations {
-            reservation.settle(used, answered);
-        }
-    }
-
-    fn count_stream(&self, stream: &StreamSummary, bytes: u64, outcome: &'static str) {
-        self.series.events(stream.events);
-        self.series.bytes(bytes);
-        self.series.stream_ended(outcome);
-        if stream.dialect.is_none() {
-            return;
-        }
-        let outcome = if stream.run_failed {
-            "run_failed"
-        } else {
-            outcome
-        };
-        // A run may have asked several models, or told nothing of any: it is counted in both cases.
-        if stream.usage.is_empty() {
-            self.series.llm(None, None, outcome, None);
-        }
-        for used in &stream.usage {
-            self.count_used(used, outcome);
-        }
-    }
-
-    fn count_used(&self, used: &Usage, outcome: &'static str) {
-        let tokens = Tokens {
-            input: used.input,
-            output: used.output,
-            cached_input: used.cached_input,
-            reasoning: used.reasoning,
-        };
-        let (provider, model) = (used.provider.as_deref(), used.model.as_deref());
-        self.series.llm(provider, model, outcome, Some(&tokens));
-    }
-
-    fn write(&self, summary: &Summary, duration: Duration) {
-        let stream = summary.stream.as_ref().map(|stream| StreamFacts {
-            first_byte: summary.first_byte,
-            first_event: stream.first_event,
-            events: stream.events,
-            max_gap: stream.max_gap,
-            dialect: stream.dialect.and_then(weir_llm::Dialect::name),
-            model: stream.usage.iter().find_map(|used| used.model.as_deref()),
-            input_tokens: (!stream.usage.is_empty())
-                .then(|| stream.usage.iter().map(|used| used.input).sum()),
-            output_tokens: (!stream.usage.is_empty())
-                .then(|| stream.usage.iter().map(|used| used.output).sum()),
-            conversation: stream.conversation.as_deref(),
-        });
-        self.gateway.log.write(&Entry {
-            timestamp: SystemTime::now(),
-            level: level(summary.outcome, self.status),
-            trace: &self.trace,
-            tenant: self.tenant(),
-            user: self.user(),
-            message: "exchange",
-            method: self.method.as_str(),
-            path: &self.path,
-            status: self.status,
-            version: protocol(self.version),
-            duration,
-            route: self.series.name(),
-            upstream: self.server.as_deref(),
-            client: self.client,
-            outcome: summary.outcome.as_str(),
-            reason: self.reason,
-            bytes_in: self.upload.as_ref().map(|upload| upload.bytes()),
-            bytes_out: summary.bytes,
-            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
-            stream,
-        });
-    }
-}
-
-impl Drop for Facts {
-    /// Only the pipeline can drop it unclosed: the client left before there was an answer, or weir had to stop.
-    fn drop(&mut self) {
-        let outcome = if self.connection.downstream.is_cut() {
-            Outcome::Shutdown
-        } else {
-            if self.busy.is_some() {
-                self.connection.downstream.abandoned();
-            }
-            Outcome::ClientGone
-        };
-        self.close(&Summary {
-            outcome,
-            bytes: 0,
-            first_byte: None,
-            stream: None,
-            used: None,
-        });
-    }
-}
-
-fn level(outcome: Outcome, status: u16) -> Level {
-    match outcome {
-        Outcome::Complete | Outcome::ClientGone if status < 500 => Level::Info,
-        Outcome::Complete | Outcome::ClientGone if status == 500 => Level::Error,
-        _ => Level::Warn,
-    }
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        Version::HTTP_3 => "HTTP/3.0",
-        _ => "HTTP/1.1",
-    }
-}
-
-/// A connection that hyper gave up, perhaps with an answer of its own: such a request never reached the pipeline, and counts all the same.
-pub(crate) fn broken(shared: &Shared, peer: SocketAddr, error: &hyper::Error) {
-    let status = match error {
-        error if error.is_parse_too_large() => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        error if error.is_parse() => StatusCode::BAD_REQUEST,
-        _ => {
-            if let Some(reason) = http2_mistake(error) {
-                shared.meter.connection_error(reason);
-            }
-            // The exchange, if there was one, has told its end itself.
-            return tracing::debug!(%peer, error = error as &dyn std::error::Error, "connection broke");
-        }
-    };
-    unparsed(
-        shared,
-        peer,
-        status,
-        if status == StatusCode::BAD_REQUEST {
-            "malformed"
-        } else {
-            "head_too_large"
-        },
-    );
-}
-
-/// What the client did for which the library ended its HTTP/2 connection; `None`: it did not.
-fn http2_mistake(error: &hyper::Error) -> Option<&'static str> {
-    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-    if !error.is_library() {
-        return None;
-    }
-    Some(match error.reason()? {
-        h2::Reason::ENHANCE_YOUR_CALM => "http2_abuse",
-        _ => "http2_malformed",
-    })
-}
-
-/// A client that abuses its connection; each of its requests has told its end itself.
-pub(crate) fn abused(shared: &Shared, peer: SocketAddr, how: Abuse) {
-    let (reason, what) = match how {
-        Abuse::RapidResets => ("rapid_reset", "takes back what it asks for"),
-        Abuse::Flood => ("frame_flood", "sends frames that ask for nothing"),
-    };
-    shared.meter.connection_error(reason);
-    tracing::warn!(%peer, "connection closed: the client {what}");
-}
-
-fn unparsed(shared: &Shared, peer: SocketAddr, status: StatusCode, reason: &'static str) {
-    let gateway = shared.gateway.load();
-    let method = Method::from_bytes(b"-").expect("a token");
-    shared.meter.connection_error(reason);
-    gateway.unrouted.refused(reason);
-    gateway.unrouted.finished(
-        &method,
-        status.as_u16(),
-        Duration::ZERO,
-        Outcome::Complete.as_str(),
-    );
-    gateway.log.write(&Entry {
-        timestamp: SystemTime::now(),
-        level: Level::Info,
-        trace: &TraceContext::from_headers(&HeaderMap::new()),
-        tenant: None,
-        user: None,
-        message: "exchange",
-        method: method.as_str(),
-        path: "-",
-        status: status.as_u16(),
-        version: "-",
-        duration: Duration::ZERO,
-        route: gateway.unrouted.name(),
-        upstream: None,
-        client: peer.ip().to_canonical(),
-        outcome: Outcome::Complete.as_str(),
-        reason: Some(reason),
-        bytes_in: None,
-        bytes_out: 0,
-        user_agent: None,
-        stream: None,
-    });
 }

@@ -42,6 +42,7 @@ mod signals;
 mod socket;
 mod tasks;
 mod tls;
+mod unparsed;
 mod upgrade;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};

@@ -1,0 +1,67 @@
+//! The line of one exchange in the access log.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Version};
+use weir_meter::log::{Entry, Level, StreamFacts};
+use weir_proxy::summary::{Outcome, Summary};
+
+use super::Facts;
+
+impl Facts {
+    pub(super) fn write(&self, summary: &Summary, duration: Duration) {
+        let stream = summary.stream.as_ref().map(|stream| StreamFacts {
+            first_byte: summary.first_byte,
+            first_event: stream.first_event,
+            events: stream.events,
+            max_gap: stream.max_gap,
+            dialect: stream.dialect.and_then(weir_llm::Dialect::name),
+            model: stream.usage.iter().find_map(|used| used.model.as_deref()),
+            input_tokens: (!stream.usage.is_empty())
+                .then(|| stream.usage.iter().map(|used| used.input).sum()),
+            output_tokens: (!stream.usage.is_empty())
+                .then(|| stream.usage.iter().map(|used| used.output).sum()),
+            conversation: stream.conversation.as_deref(),
+        });
+        self.gateway.log.write(&Entry {
+            timestamp: SystemTime::now(),
+            level: level(summary.outcome, self.status),
+            trace: &self.trace,
+            tenant: self.tenant(),
+            user: self.user(),
+            message: "exchange",
+            method: self.method.as_str(),
+            path: &self.path,
+            status: self.status,
+            version: protocol(self.version),
+            duration,
+            route: self.series.name(),
+            upstream: self.server.as_deref(),
+            client: self.client,
+            outcome: summary.outcome.as_str(),
+            reason: self.reason,
+            bytes_in: self.upload.as_ref().map(|upload| upload.bytes()),
+            bytes_out: summary.bytes,
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            stream,
+        });
+    }
+}
+
+fn level(outcome: Outcome, status: u16) -> Level {
+    match outcome {
+        Outcome::Complete | Outcome::ClientGone if status < 500 => Level::Info,
+        Outcome::Complete | Outcome::ClientGone if status == 500 => Level::Error,
+        _ => Level::Warn,
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
