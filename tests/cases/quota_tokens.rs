@@ -147,6 +147,62 @@ async fn a_budget_is_settled_by_an_answer_in_one_piece() {
         .await;
 }
 
+/// Otherwise asking for gzip would be the way past a budget: what streams compressed can be neither counted nor cut.
+#[tokio::test]
+async fn a_client_cannot_ask_for_what_cannot_be_read() {
+    let config = limit("tokens = \"1000/366d\"\nestimate = 10\ncut = true");
+    let upstream = Upstream::start().await;
+    let keys = "limit = \"budget\"\ncompress = true";
+    let config = config + &everything(upstream.address(), keys);
+    let (weir, mut upstream) = (weir().start(&config).await, upstream);
+    let asks = ["accept-encoding: gzip", "accept-encoding: br, zstd"];
+    let json = format!(
+        "{{\"object\":\"chat.completion\",\"text\":\"{}\",\"usage\":{{\"prompt_tokens\":70,\"completion_tokens\":50}}}}",
+        "word ".repeat(500)
+    );
+    let stream = OPENAI.to_owned() + USAGE + DONE;
+    for (kind, obeys, body, cost, by) in [
+        ("application/json", true, &json, 120, "usage"),
+        ("text/event-stream", true, &stream, 120, "usage"),
+        // One that compresses unasked: what it used stays unknown, and at least what was set aside is paid.
+        ("application/json", false, &json, 10, "encoded"),
+        ("text/event-stream", false, &stream, 10, "encoded"),
+    ] {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/run", &asks).await;
+        let exchange = upstream.exchange().await;
+        let seen = upstream.requests().pop().expect("the request");
+        assert_eq!(
+            seen.all("accept-encoding").collect::<Vec<_>>(),
+            ["identity"]
+        );
+        let kind = format!("content-type: {kind}");
+        let coded = if obeys {
+            "x-coded: no"
+        } else {
+            "content-encoding: gzip"
+        };
+        exchange.answer("200 OK", &[&kind, coded], body).await;
+        exchange.done();
+        let answer = client.answer().await;
+        assert!(answer.end == End::Clean && answer.text() == *body, "{kind}");
+        let coding = answer.header("content-encoding");
+        assert_eq!(
+            coding,
+            (!obeys).then_some("gzip"),
+            "weir compresses none either"
+        );
+        let before = remaining(answer.header("ratelimit")).expect("what is left") + 10;
+        left(&weir, &mut upstream, before - cost).await;
+        let labels = [("route", "all"), ("by", by)];
+        let settled = weir
+            .metrics()
+            .await
+            .value("weir_token_settlements_total", &labels);
+        assert!(settled >= 1.0, "{by}: {settled}");
+    }
+}
+
 async fn cut(store: &str, more: &str) -> (usize, String) {
     let config = store.to_owned()
         + &limit(&format!(

@@ -5,8 +5,7 @@
 pub enum Media {
     /// `text/event-stream`
     Sse,
-    /// Anything else: its bytes are not looked at. Also the right word for an event stream with a Content-Encoding, or one with a
-    /// Content-Length: those are never scanned.
+    /// Anything else: its bytes are not looked at. Also the right word for an event stream with a Content-Encoding.
     Other,
 }
 

@@ -72,6 +72,8 @@ table! {
         "Model answers carried, by how they ended."
     LLM_TOKENS Counter, "llm_tokens_used_total" ["route" "provider" "model" "type"]
         "Tokens used, as the answers reported them; cached_input is a part of input and reasoning a part of output where the provider counts so."
+    TOKEN_SETTLEMENTS Counter, "weir_token_settlements_total" ["route" "by"]
+        "Exchanges of token budgets, by what they were charged from: usage (the answer's own figure), estimate (no figure), encoded (no figure, because the answer came compressed), nothing (no answer)."
     CONVERSATIONS Gauge, "active_conversations" []
         "Distinct conversations with a stream open now."
 

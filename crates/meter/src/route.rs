@@ -25,6 +25,7 @@ pub struct RouteSeries {
     exchanges: Words,
     refusals: Words,
     forged: IntCounter,
+    settlements: Words,
     /// Most routes never carry a stream; theirs stay out of the page.
     streams: OnceLock<StreamSeries>,
 }
@@ -69,6 +70,7 @@ impl RouteSeries {
             exchanges: Words::new(&families.exchanges, &[name]),
             refusals: Words::new(&families.refusals, &[name]),
             forged: families.forged.with_label_values(&[name]),
+            settlements: Words::new(&families.token_settlements, &[name]),
             streams: OnceLock::new(),
         }
     }
@@ -121,6 +123,11 @@ impl RouteSeries {
     /// A request claimed a caller of its own.
     pub fn forged(&self) {
         self.forged.inc();
+    }
+
+    /// An exchange of a token budget is over; `by` is a word of weir's own for what it was charged from.
+    pub fn settled(&self, by: &'static str) {
+        self.settlements.inc(by);
     }
 
     /// A stream has begun; it is open until the guard is dropped.
@@ -230,6 +237,7 @@ mod tests {
             "client_gone",
         );
         route.refused("no_route");
+        route.settled("encoded");
         let page = meter.render();
         for line in [
             r#"http_requests_total{method="POST",route="/chat/*",status="200"} 3"#,
@@ -240,6 +248,7 @@ mod tests {
             r#"weir_exchanges_total{outcome="complete",route="/chat/*"} 3"#,
             r#"weir_exchanges_total{outcome="client_gone",route="/chat/*"} 1"#,
             r#"weir_refusals_total{reason="no_route",route="/chat/*"} 1"#,
+            r#"weir_token_settlements_total{by="encoded",route="/chat/*"} 1"#,
         ] {
             assert!(
                 page.lines().any(|it| it == line),

@@ -23,12 +23,13 @@ pub(crate) struct Account {
     bytes: u64,
     first_byte: Option<std::time::Duration>,
     stream: Option<Stream>,
+    encoded: bool,
     /// Listened to where the observer wants to know what it used.
     answer: Option<Answer>,
 }
 
 struct Stream {
-    /// `None`: counted by piece, because its bytes are no events, or may not be read (encoded, or of a declared length).
+    /// `None`: counted by piece, because its bytes are no events, or cannot be read (encoded).
     tap: Option<Tap>,
     /// The observer has had enough.
     spent: bool,
@@ -42,7 +43,7 @@ struct Stream {
 impl Account {
     pub(crate) fn open(observer: Box<dyn Observer>, started: Instant, kind: Option<Kind>) -> Self {
         let stream = kind.filter(|kind| kind.stream).map(|kind| Stream {
-            tap: kind.injectable.then(|| Tap::new(kind.media)),
+            tap: kind.readable.then(|| Tap::new(kind.media)),
             by_piece: kind.media == Media::Other,
             spent: false,
             last_event: None,
@@ -56,6 +57,7 @@ impl Account {
             bytes: 0,
             first_byte: None,
             stream,
+            encoded: kind.is_some_and(|kind| kind.encoded),
             answer: listens.then(Answer::default),
         }
     }
@@ -128,6 +130,7 @@ impl Account {
             first_byte: self.first_byte,
             stream: self.stream.take().map(Stream::close),
             used: self.answer.take().and_then(|answer| answer.usage()),
+            encoded: self.encoded,
         });
     }
 

@@ -15,10 +15,14 @@ pub struct Kind {
     pub stream: bool,
     /// How its events are told apart.
     pub media: Media,
-    /// weir may put words of its own between its events: a server-sent-events stream in plain form and without a declared length.
+    /// Its events can be read: a server-sent-events stream in plain form.
+    pub readable: bool,
+    /// weir may put words of its own between its events: they can be read, and no length was declared.
     pub injectable: bool,
     /// One JSON object in plain form, and no stream.
     pub json: bool,
+    /// Its bytes are in a coding (gzip, say), so that nothing in it can be read.
+    pub encoded: bool,
     /// It ends where the upstream's connection ends, so the framing cannot tell died from done.
     pub close_delimited: bool,
     /// It has no body by its method or status (RFC 9112 section 6.3): hyper drops such a body unpolled.
@@ -39,11 +43,15 @@ impl Kind {
         let essence = essence(&head.headers);
         let stream = !bodyless && (is_stream_type(essence) || (always && !sized));
         let media = Media::of(essence.as_bytes());
+        let encoded = !is_plain(&head.headers);
+        let readable = stream && media == Media::Sse && !encoded;
         Self {
             stream,
             media,
-            injectable: stream && media == Media::Sse && !sized && is_plain(&head.headers),
-            json: !stream && !bodyless && is_json(essence) && is_plain(&head.headers),
+            readable,
+            injectable: readable && !sized,
+            json: !stream && !bodyless && is_json(essence) && !encoded,
+            encoded,
             close_delimited: head.version < Version::HTTP_2
                 && !sized
                 && !chunked

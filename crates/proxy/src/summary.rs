@@ -74,6 +74,8 @@ pub struct Summary {
     pub stream: Option<StreamSummary>,
     /// What an answer that was no stream said it used, where [`Observer::wants_usage`].
     pub used: Option<Usage>,
+    /// It came in a coding, so nothing could be read of it.
+    pub encoded: bool,
 }
 
 /// What a stream adds to a [`Summary`].

@@ -176,6 +176,7 @@ impl Account {
                 first_byte: None,
                 stream: None,
                 used: None,
+                encoded: false,
             });
         }
     }

@@ -147,7 +147,7 @@ impl Body {
         watch.clocks = Some(Clocks::start(
             timeouts,
             // A stream whose events may not be read cannot be late with one.
-            kind.stream && (kind.injectable || kind.media == Media::Other),
+            kind.stream && (kind.readable || kind.media == Media::Other),
             policy.comment_every.filter(|_| kind.injectable),
             incoming.alarm(),
         ));

@@ -165,6 +165,14 @@ impl Forward<'_> {
             }
         }
         added.extend(signed.map(|token| (identity::IDENTITY, token)));
+        if ledger.is_metered() {
+            // What it used must be readable, whatever its client can unpack: otherwise asking for gzip would be the way past a budget.
+            withheld.push(header::ACCEPT_ENCODING);
+            added.push((
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            ));
+        }
         (withheld, added)
     }
 

@@ -77,6 +77,9 @@ impl Facts {
     }
 
     fn settle(&mut self, summary: &Summary) {
+        if self.reservations.is_empty() {
+            return;
+        }
         let streamed = summary.stream.iter().flat_map(|stream| &stream.usage);
         let used = streamed
             .chain(&summary.used)
@@ -86,6 +89,12 @@ impl Facts {
         for reservation in &mut self.reservations {
             reservation.settle(used, answered);
         }
+        self.series.settled(match used {
+            Some(_) => "usage",
+            None if !answered => "nothing",
+            None if summary.encoded => "encoded",
+            None => "estimate",
+        });
     }
 
     fn count_stream(&self, stream: &StreamSummary, bytes: u64, outcome: &'static str) {
@@ -138,6 +147,7 @@ impl Drop for Facts {
             first_byte: None,
             stream: None,
             used: None,
+            encoded: false,
         });
     }
 }
