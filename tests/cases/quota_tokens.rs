@@ -108,7 +108,6 @@ async fn a_budget_in_redis() {
     settles_and_carries(&store, "store = \"redis\"", 10).await;
 }
 
-/// The stream of one that never ends by itself: how many events came before it was cut, and what was said then.
 /// An answer that is no stream settles by its own figure too, and not a byte of it is changed.
 #[tokio::test]
 async fn a_budget_is_settled_by_an_answer_in_one_piece() {
@@ -203,6 +202,7 @@ async fn a_client_cannot_ask_for_what_cannot_be_read() {
     }
 }
 
+/// The stream of one that never ends by itself: how many events came before it was cut, and what was said then.
 async fn cut(store: &str, more: &str) -> (usize, String) {
     let config = store.to_owned()
         + &limit(&format!(
@@ -240,6 +240,57 @@ async fn a_stream_that_overdraws_is_cut_with_its_own_dialects_error() {
         last.starts_with("data: {\"error\":") && last.contains("out_of_tokens"),
         "{last}"
     );
+}
+
+/// Pieces of a stream end where the upstream's buffers end, and one may hold a whole answer: neither keeps it from being cut.
+#[tokio::test]
+async fn a_stream_is_cut_wherever_its_pieces_end() {
+    let halves = OPENAI.split_at(40);
+    let (mut straddling, mut giant) = (vec![halves.0.to_owned()], String::new());
+    for _ in 0..300 {
+        straddling.push(halves.1.to_owned() + halves.0);
+        giant += OPENAI;
+    }
+    // As one piece, and with a length by which the client would know that something is missing.
+    for (pieces, sized) in [
+        (straddling, false),
+        (vec![giant.clone()], false),
+        (vec![giant], true),
+    ] {
+        let config = limit("tokens = \"100/366d\"\nestimate = 10\ncut = true");
+        let (weir, mut upstream) = stage(&config).await;
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/run", &[]).await;
+        let exchange = upstream.exchange().await;
+        if sized {
+            let kind = ["content-type: text/event-stream"];
+            exchange.answer("200 OK", &kind, &pieces[0]).await;
+        } else {
+            exchange.stream().await;
+            for piece in &pieces {
+                exchange.chunk(piece).await;
+            }
+        }
+        assert_eq!(client.head().await.status(), 200);
+        let (body, end) = client.rest().await;
+        let body = String::from_utf8(body).expect("text");
+        let (events, last) = body.split_at(body.len().min(101 * OPENAI.len()));
+        assert_eq!(
+            events,
+            OPENAI.repeat(101),
+            "whole events, and none too many"
+        );
+        assert_ne!(end, End::Clean);
+        let told = last.starts_with("data: {\"error\":") && last.contains("out_of_tokens");
+        assert!(if sized { last.is_empty() } else { told }, "{last}");
+        exchange.gone().await;
+        let line = weir.logged("/run").await;
+        assert_eq!(line["outcome"], "out_of_tokens");
+        assert_eq!(
+            (&line["events"], &line["bytes"]),
+            (&101.into(), &body.len().into())
+        );
+    }
 }
 
 #[tokio::test]

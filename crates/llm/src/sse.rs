@@ -85,15 +85,34 @@ impl Scanner {
     }
 
     /// Takes the next bytes; `on_line` sees each line that they end. A line that lies within `bytes` is not copied.
-    pub fn push(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(Line<'_>)) {
+    pub fn push(&mut self, bytes: &[u8], on_line: impl FnMut(Line<'_>)) {
+        self.advance::<false>(bytes, on_line);
+    }
+
+    /// Takes of `bytes` no more than up to the first place at which an event is over, its line end included; says how many it took. Where an
+    /// event was over already but for the LF of its CRLF, that LF alone.
+    pub fn push_event(&mut self, bytes: &[u8], on_line: impl FnMut(Line<'_>)) -> usize {
+        self.advance::<true>(bytes, on_line)
+    }
+
+    /// `ONE`: stops behind the first event. Constant, because the lines of a long piece are the hot path of every stream.
+    fn advance<const ONE: bool>(&mut self, all: &[u8], mut on_line: impl FnMut(Line<'_>)) -> usize {
+        let mut bytes = all;
+        let before = self.events;
         while let Some(&first) = bytes.first() {
             if self.after_cr {
                 self.after_cr = false;
                 self.crlf = first == b'\n';
                 if self.crlf {
                     bytes = &bytes[1..];
+                    if ONE && !self.fields {
+                        break;
+                    }
                     continue;
                 }
+            }
+            if ONE && self.events != before {
+                break;
             }
             if let Bom::Seen(seen) = self.bom {
                 if first == BOM[seen] {
@@ -110,7 +129,7 @@ impl Scanner {
             }
             let Some(end) = memchr2(b'\n', b'\r', bytes) else {
                 self.keep(bytes);
-                return;
+                return all.len();
             };
             let line = &bytes[..end];
             if bytes[end] == b'\r' {
@@ -133,6 +152,7 @@ impl Scanner {
                 }
             }
         }
+        all.len() - bytes.len()
     }
 
     /// Where the next byte would stand.

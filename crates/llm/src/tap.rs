@@ -47,8 +47,24 @@ impl Tap {
         if self.media == Media::Other {
             return Fed::default();
         }
-        let (events, content) = (self.scanner.events(), self.reader.facts.content);
+        let before = (self.scanner.events(), self.reader.facts.content);
         self.scanner.push(bytes, |line| self.reader.line(line));
+        self.since(before)
+    }
+
+    /// Takes the next bytes of the body up to the end of the first event in them, and says how many those are: for whoever may have to stop
+    /// there. At least one, unless `bytes` is empty.
+    pub fn feed_event(&mut self, bytes: &[u8]) -> (usize, Fed) {
+        if self.media == Media::Other {
+            return (bytes.len(), Fed::default());
+        }
+        let before = (self.scanner.events(), self.reader.facts.content);
+        let reader = &mut self.reader;
+        let taken = self.scanner.push_event(bytes, |line| reader.line(line));
+        (taken, self.since(before))
+    }
+
+    fn since(&self, (events, content): (u64, bool)) -> Fed {
         Fed {
             events: u32::try_from(self.scanner.events() - events).unwrap_or(u32::MAX),
             first_content: self.reader.facts.content && !content,
@@ -317,7 +333,59 @@ mod tests {
         );
     }
 
+    /// Where a stream may be ended: behind each event, whatever its lines end with, and nowhere else.
+    #[test]
+    fn one_event_at_a_time() {
+        for ends in ["\n", "\r\n", "\r"] {
+            let events = ["data: a{}data: b{}{}", ": c{}{}data: d{}{}", "data: e{}{}"]
+                .map(|event| event.replace("{}", ends));
+            let stream = events.concat();
+            let mut tap = Tap::new(Media::Sse);
+            let (mut at, mut places) = (0, Vec::new());
+            while at < stream.len() {
+                let (taken, fed) = tap.feed_event(&stream.as_bytes()[at..]);
+                at += taken;
+                if fed.events > 0 {
+                    assert!(tap.at_boundary() && fed.events == 1, "{ends:?}");
+                    places.push(at);
+                }
+            }
+            let first = events[0].len();
+            assert_eq!(
+                places,
+                [first, first + events[1].len(), stream.len()],
+                "{ends:?}"
+            );
+        }
+    }
+
+    /// The LF that belongs to an event's end came in a later piece.
+    #[test]
+    fn an_event_that_lacks_its_last_byte_is_over_with_it() {
+        let mut tap = Tap::new(Media::Sse);
+        assert_eq!(tap.feed_event(b"data: a\r\n\r").1.events, 1);
+        assert!(!tap.at_boundary());
+        assert_eq!(tap.feed_event(b"\ndata: b\r\n\r\n").0, 1);
+        assert!(tap.at_boundary());
+    }
+
     proptest! {
+        #[test]
+        fn any_event_by_event_tells_the_same(which in 0..3_usize, cut in 0.0..1.0_f64) {
+            let stream = [AGUI, OPENAI, ANTHROPIC][which].as_bytes();
+            let (one, other) = stream.split_at((cut * stream.len() as f64) as usize);
+            let mut tap = Tap::new(Media::Sse);
+            for mut piece in [one, other] {
+                while !piece.is_empty() {
+                    let (taken, fed) = tap.feed_event(piece);
+                    prop_assert!(taken > 0 && fed.events <= 1);
+                    piece = &piece[taken..];
+                }
+            }
+            let whole = told([stream]);
+            prop_assert_eq!((tap.end(), tap.usage(), tap.events()), (whole.end, &whole.usage[..], whole.events));
+        }
+
         #[test]
         fn any_split_tells_the_same(which in 0..3_usize, cuts in vec(0.0..1.0_f64, 0..12)) {
             let stream = [AGUI, OPENAI, ANTHROPIC][which].as_bytes();

@@ -31,7 +31,9 @@ pub(crate) struct Account {
 struct Stream {
     /// `None`: counted by piece, because its bytes are no events, or cannot be read (encoded).
     tap: Option<Tap>,
-    /// The observer has had enough.
+    /// The observer may want to end it.
+    may_end: bool,
+    /// It does, at the end of an event.
     spent: bool,
     /// Pieces count as events: a stream that has no events of its own.
     by_piece: bool,
@@ -40,11 +42,21 @@ struct Stream {
     summary: StreamSummary,
 }
 
+/// What became of a piece of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Events that it completed.
+    pub(crate) events: u32,
+    /// So many of its bytes pass, and nothing after them: the observer has had enough.
+    pub(crate) cut: Option<usize>,
+}
+
 impl Account {
     pub(crate) fn open(observer: Box<dyn Observer>, started: Instant, kind: Option<Kind>) -> Self {
         let stream = kind.filter(|kind| kind.stream).map(|kind| Stream {
             tap: kind.readable.then(|| Tap::new(kind.media)),
             by_piece: kind.media == Media::Other,
+            may_end: observer.may_end(),
             spent: false,
             last_event: None,
             named: false,
@@ -62,28 +74,33 @@ impl Account {
         }
     }
 
-    /// A piece of the body passed; says how many events it completed.
-    pub(crate) fn passed(&mut self, data: &[u8]) -> u32 {
-        self.bytes += data.len() as u64;
+    /// A piece of the body came; says what of it is to pass.
+    pub(crate) fn passed(&mut self, data: &[u8]) -> Passed {
+        let whole = Passed {
+            events: 0,
+            cut: None,
+        };
+        let passed = self.listen(data).unwrap_or(whole);
+        self.bytes += passed.cut.unwrap_or(data.len()) as u64;
+        passed
+    }
+
+    fn listen(&mut self, data: &[u8]) -> Option<Passed> {
         if let Some(answer) = &mut self.answer {
             answer.feed(data);
         }
         if self.first_byte.is_some() && self.stream.is_none() {
-            return 0;
+            return None;
         }
-        let Some(observer) = self.observer.as_deref_mut() else {
-            return 0;
-        };
+        let observer = self.observer.as_deref_mut()?;
         let now = Instant::now();
         if self.first_byte.is_none() {
             let after = now - self.started;
             self.first_byte = Some(after);
             observer.first_byte(after);
         }
-        match &mut self.stream {
-            Some(stream) => stream.passed(data, now, self.started, observer),
-            None => 0,
-        }
+        let stream = self.stream.as_mut()?;
+        Some(stream.passed(data, now, self.started, observer))
     }
 
     /// A comment, if one may stand here.
@@ -104,12 +121,6 @@ impl Account {
         let words = weir_llm::error_event(tap.dialect(), outcome.as_str(), outcome.message());
         self.bytes += words.len() as u64;
         Some(words)
-    }
-
-    /// Whether the stream is to end here: the observer has had enough, and no event would be torn.
-    pub(crate) fn is_spent(&self) -> bool {
-        let stream = self.stream.as_ref().filter(|stream| stream.spent);
-        stream.is_some_and(|stream| stream.tap.as_ref().is_none_or(Tap::at_boundary))
     }
 
     /// An event stream whose terminal event has not been seen. Where nothing else marks the end, such a stream counts as broken, also in
@@ -147,11 +158,8 @@ impl Stream {
         now: Instant,
         started: Instant,
         observer: &mut dyn Observer,
-    ) -> u32 {
-        let events = match &mut self.tap {
-            Some(tap) => tap.feed(data).events,
-            None => u32::from(self.by_piece),
-        };
+    ) -> Passed {
+        let (events, cut) = self.listen(data, observer);
         if let Some(id) = self
             .tap
             .as_ref()
@@ -161,11 +169,11 @@ impl Stream {
             self.named = true;
             observer.conversation(id);
         }
+        let passed = Passed { events, cut };
         if events == 0 {
-            return 0;
+            return passed;
         }
         self.summary.events += u64::from(events);
-        self.spent |= !observer.events(events);
         match self.last_event.replace(now) {
             None => {
                 let after = now - started;
@@ -179,7 +187,36 @@ impl Stream {
                 observer.gap(gap);
             }
         }
-        events
+        passed
+    }
+
+    /// Counts the events of a piece, and finds the place behind which nothing more may pass. Where an observer may end the stream it is asked
+    /// at every single event: pieces end anywhere, and one may hold many.
+    fn listen(&mut self, data: &[u8], observer: &mut dyn Observer) -> (u32, Option<usize>) {
+        let Some(tap) = &mut self.tap else {
+            let events = u32::from(self.by_piece);
+            let spent = events > 0 && !observer.events(events);
+            return (events, spent.then_some(data.len()));
+        };
+        if !self.may_end {
+            let events = tap.feed(data).events;
+            if events > 0 {
+                observer.events(events);
+            }
+            return (events, None);
+        }
+        let (mut at, mut events) = (0, 0);
+        while at < data.len() {
+            let (taken, fed) = tap.feed_event(&data[at..]);
+            at += taken;
+            events += fed.events;
+            self.spent |= fed.events > 0 && !observer.events(fed.events);
+            // A stream that has said its last word is whole, whatever it cost.
+            if self.spent && tap.at_boundary() && tap.end().is_none() {
+                return (events, Some(at));
+            }
+        }
+        (events, None)
     }
 
     fn close(self) -> StreamSummary {

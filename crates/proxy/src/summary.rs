@@ -105,8 +105,11 @@ pub trait Observer: Send {
     fn first_event(&mut self, after: Duration);
     /// Another event came, so long after the one before.
     fn gap(&mut self, gap: Duration);
-    /// So many more events came. False ends the stream, at the end of an event if it has any, for its budget is used up.
+    /// So many more events came. False ends the stream here, behind the last of
+    /// them, for its budget is used up.
     fn events(&mut self, more: u32) -> bool;
+    /// Whether [`Observer::events`] may ever say false; asked once, before the first byte.
+    fn may_end(&self) -> bool;
     /// Whether a JSON answer is to be listened to for what it used. Asked once, before its first byte.
     fn wants_usage(&self) -> bool;
     /// The stream named its conversation.

@@ -80,6 +80,8 @@ struct Watch {
 #[derive(Debug)]
 enum State {
     Flowing,
+    /// No more of it may pass than what was just handed on; its last words follow.
+    Cut,
     /// Broken, its error event handed out if there is one; the end follows when all that it has said was written.
     LastWords {
         outcome: Outcome,
@@ -235,18 +237,24 @@ impl Body {
         if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
-        if watch.account.is_spent() {
-            return Poll::Ready(Self::fail(source, watch, Outcome::OutOfTokens));
-        }
         match source.poll(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     watch.left = watch
                         .left
                         .map(|left| left.saturating_sub(data.len() as u64));
-                    let events = watch.account.passed(data);
+                    let passed = watch.account.passed(data);
                     if let Some(clocks) = &mut watch.clocks {
-                        clocks.passed(events > 0);
+                        clocks.passed(passed.events > 0);
+                    }
+                    let over = source.is_end() || watch.left == Some(0);
+                    if let Some(end) = passed.cut
+                        && !(over && end == data.len())
+                    {
+                        let kept = data.slice(..end);
+                        *source = Source::Empty;
+                        watch.state = State::Cut;
+                        return Poll::Ready(Some(Frame::data(kept)));
                     }
                 }
                 // Trailers are the last thing a body has to say.
@@ -308,8 +316,12 @@ impl http_body::Body for Body {
         if let Some(stall) = &watch.stall {
             stall.asked();
         }
-        if matches!(watch.state, State::Flowing) {
-            match Self::poll_flowing(source, watch, cx) {
+        if matches!(watch.state, State::Flowing | State::Cut) {
+            let polled = match watch.state {
+                State::Cut => Poll::Ready(Self::fail(source, watch, Outcome::OutOfTokens)),
+                _ => Self::poll_flowing(source, watch, cx),
+            };
+            match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(frame)) => {
                     if let Some(stall) = &watch.stall {
@@ -321,7 +333,7 @@ impl http_body::Body for Body {
             }
         }
         let outcome = match &mut watch.state {
-            State::Flowing | State::Over => return Poll::Ready(None),
+            State::Flowing | State::Cut | State::Over => return Poll::Ready(None),
             State::LastWords { outcome, patience } => {
                 watch.seat.register(cx.waker());
                 if !watch.seat.was_heard() && patience.as_mut().poll(cx).is_pending() {
@@ -338,7 +350,7 @@ impl http_body::Body for Body {
         match self.watch.as_deref().map(|watch| &watch.state) {
             None | Some(State::Flowing) => self.source.is_end(),
             Some(State::Over) => true,
-            Some(State::LastWords { .. }) => false,
+            Some(State::Cut | State::LastWords { .. }) => false,
         }
     }
 
@@ -356,8 +368,10 @@ impl Drop for Body {
         else {
             return;
         };
-        if !matches!(watch.state, State::Flowing) {
-            return;
+        match watch.state {
+            State::Flowing => {}
+            State::Cut => return watch.finish(Outcome::OutOfTokens),
+            State::LastWords { .. } | State::Over => return,
         }
         if source.is_end() || watch.kind.is_some_and(|kind| kind.bodyless) {
             return Self::complete(source, watch);

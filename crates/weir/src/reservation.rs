@@ -61,6 +61,11 @@ impl Reservation {
         }
     }
 
+    /// Whether it may ever end a stream.
+    pub(crate) fn may_cut(&self) -> bool {
+        self.cut
+    }
+
     /// So many more events streamed. False when the stream is to end, because the account is overdrawn.
     pub(crate) fn events(&mut self, more: u32) -> bool {
         self.streamed = self.streamed.saturating_add(more.into());

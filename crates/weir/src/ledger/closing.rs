@@ -7,6 +7,7 @@ use weir_meter::Tokens;
 use weir_proxy::summary::{Observer, Outcome, StreamSummary, Summary};
 
 use super::Facts;
+use crate::reservation::Reservation;
 
 impl Observer for Facts {
     fn first_byte(&mut self, after: Duration) {
@@ -30,6 +31,10 @@ impl Observer for Facts {
             may_go_on &= reservation.events(more);
         }
         may_go_on
+    }
+
+    fn may_end(&self) -> bool {
+        self.reservations.iter().any(Reservation::may_cut)
     }
 
     fn wants_usage(&self) -> bool {
