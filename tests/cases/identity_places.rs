@@ -208,3 +208,35 @@ async fn what_came_twice_is_nobodys() {
     }
     assert_eq!(up.accepted(), 0);
 }
+
+/// Beside a good cookie, a header in which a laxer upstream might find a token is not let through unread.
+#[tokio::test]
+async fn what_might_be_a_token_is_not_passed_on_unread() {
+    let (weir, mut up) = stage().await;
+    let (ana, eve) = (mint::token_of("ana"), mint::token_of("eve"));
+    let cookie = format!("Cookie: session={ana}");
+    for odd in [
+        format!("Bearer\t{eve}"),
+        format!("Bearer,{eve}"),
+        format!("Bearer\u{a0}{eve}"),
+        format!("Bearer={eve}"),
+        "Bearer".to_owned(),
+        format!("Negotiate x, Bearer {eve}"),
+        format!("Basic YTpi,bearer {eve}"),
+    ] {
+        let line = format!("Authorization: {odd}");
+        let answer = ask(weir.address(), "GET", "/odd", &[&cookie, &line]).await;
+        assert_eq!(answer.status(), 401, "{odd:?}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+    let labels = [("route", "all"), ("reason", "malformed")];
+    weir.wait_metric("weir_refusals_total", &labels, 7.0).await;
+    assert_eq!(up.accepted(), 0);
+    // Another scheme is the application's own affair.
+    let mut client = Client::connect(weir.address()).await;
+    let lines = [&*cookie, "Authorization: Basic YTpi"];
+    client.request("GET", "/", &lines).await;
+    let exchange = up.exchange().await;
+    assert_eq!(exchange.header("x-weir-user"), Some("ana"));
+    assert_eq!(exchange.header("authorization"), Some("Basic YTpi"));
+}

@@ -4,8 +4,9 @@ use http::{HeaderMap, header};
 
 use crate::{Denied, Withheld};
 
-/// `None` where the header is absent or holds another scheme, which is then none of weir's business. Two headers are
-/// refused: the upstream might read the other one.
+/// `None` where the header is absent, empty or holds another scheme, which is then none of weir's business. Two headers are refused, and
+/// so is one that does not begin with a scheme and a space, or names the bearer scheme anywhere else (`Bearer<TAB>x`, `Negotiate x, Bearer y`):
+/// a laxer upstream might read a token there that nobody has verified.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let Some(line) = lines.next() else {
@@ -15,15 +16,33 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
         return Err(Denied::DuplicateAuthorization);
     }
     let line = line.as_bytes();
-    let end = line
-        .iter()
-        .position(|byte| *byte == b' ')
-        .unwrap_or(line.len());
-    if !line[..end].eq_ignore_ascii_case(b"bearer") {
+    if line.is_empty() {
         return Ok(None);
     }
-    let token = str::from_utf8(&line[end..]).map_err(|_| Denied::Malformed)?;
+    let end = line.iter().position(|byte| !is_tchar(*byte));
+    let (scheme, rest) = line.split_at(end.unwrap_or(line.len()));
+    if scheme.is_empty() || !(rest.is_empty() || rest.starts_with(b" ")) {
+        return Err(Denied::Malformed);
+    }
+    if !is_bearer(scheme) {
+        let hidden = rest.split(|byte| !is_tchar(*byte)).any(is_bearer);
+        return if hidden {
+            Err(Denied::Malformed)
+        } else {
+            Ok(None)
+        };
+    }
+    let token = str::from_utf8(rest).map_err(|_| Denied::Malformed)?;
     Ok(Some(token.trim_start_matches(' ')))
+}
+
+fn is_bearer(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"bearer")
+}
+
+/// RFC 9110, 5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Withholds the header, if it is of this scheme.
@@ -57,7 +76,34 @@ mod tests {
         assert_eq!(read(&[b"BearerX"]), Ok(None));
         assert_eq!(read(&[b"bEARER  a.b.c"]), Ok(Some("a.b.c".to_owned())));
         assert_eq!(read(&[b"Bearer"]), Ok(Some(String::new())));
-        assert_eq!(read(&[b"Bearer \xff"]), Err(Denied::Malformed));
+        for odd in [
+            &b"Bearer \xff"[..],
+            b"Bearer\ta.b.c",
+            b"bearer,a.b.c",
+            b"Bearer\xa0a.b.c",
+            b"Bearer=a.b.c",
+            b"\xa0Bearer a.b.c",
+            b",Bearer a.b.c",
+            b"Negotiate x, Bearer a.b.c",
+            b"Basic YTpi,bearer\ta.b.c",
+            b"Basic\tYTpi",
+            b"\"Bearer\" a.b.c",
+        ] {
+            assert_eq!(
+                read(&[odd]),
+                Err(Denied::Malformed),
+                "{}",
+                odd.escape_ascii()
+            );
+        }
+        for other in [
+            &b""[..],
+            b"Negotiate YII=",
+            b"Digest username=\"a\", realm=\"forbearer\", nc=00000001",
+            b"AWS4-HMAC-SHA256 Credential=A/2026/r/s3/aws4_request, SignedHeaders=host;range",
+        ] {
+            assert_eq!(read(&[other]), Ok(None), "{}", other.escape_ascii());
+        }
         assert_eq!(
             read(&[b"Bearer a.b.c", b"Bearer a.b.c"]),
             Err(Denied::DuplicateAuthorization)
