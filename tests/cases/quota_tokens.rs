@@ -242,6 +242,51 @@ async fn a_stream_that_overdraws_is_cut_with_its_own_dialects_error() {
     );
 }
 
+/// Who asks and leaves has asked: otherwise a loop that never waits for an answer would cost nothing. What was never sent costs nothing.
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_pays_the_estimate() {
+    let (weir, mut upstream) = stage(&limit("tokens = \"100/366d\"\nestimate = 10")).await;
+    for (number, left_over) in [(1.0, 90), (2.0, 80)] {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/run", &[]).await;
+        let exchange = upstream.exchange().await;
+        client.close();
+        exchange.gone().await;
+        let labels = [("route", "all"), ("by", "estimate")];
+        weir.wait_metric("weir_token_settlements_total", &labels, number)
+            .await;
+        left(&weir, &mut upstream, left_over).await;
+    }
+    drop(upstream);
+    assert_eq!(get(weir.address(), "/run", &[]).await.status(), 502);
+    let answer = get(weir.address(), "/run", &[]).await;
+    assert_eq!(remaining(answer.header("ratelimit")), Some(70));
+}
+
+/// Servers that speak the dialect in their own way: no `object`, only a total, and a length before the stream.
+#[tokio::test]
+async fn a_stream_that_tells_less_is_settled_all_the_same() {
+    let (weir, mut upstream) = stage(&limit("tokens = \"1000/366d\"\nestimate = 10")).await;
+    let body = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n\
+        data: {\"choices\":[],\"usage\":{\"total_tokens\":120}}\n\n"
+        .to_owned()
+        + DONE;
+    let mut client = Client::connect(weir.address()).await;
+    client.request("GET", "/run", &[]).await;
+    let exchange = upstream.exchange().await;
+    let kind = ["content-type: text/event-stream"];
+    exchange.answer("200 OK", &kind, &body).await;
+    exchange.done();
+    let answer = client.answer().await;
+    assert!(answer.end == End::Clean && answer.text() == body);
+    left(&weir, &mut upstream, 880).await;
+    let line = weir.logged("/run").await;
+    assert_eq!(
+        (&line["events"], &line["dialect"]),
+        (&3.into(), &"openai-chat".into())
+    );
+}
+
 /// Pieces of a stream end where the upstream's buffers end, and one may hold a whole answer: neither keeps it from being cut.
 #[tokio::test]
 async fn a_stream_is_cut_wherever_its_pieces_end() {

@@ -76,8 +76,13 @@ fn finished(data: &[u8], facts: &mut Facts) {
             b"usage" => match serde_json::from_slice(field.value) {
                 Ok(Value::Array(all)) => all
                     .iter()
-                    .for_each(|one| usage::add(&mut facts.usage, read_usage(one))),
-                Ok(one @ Value::Object(_)) => usage::add(&mut facts.usage, read_usage(&one)),
+                    .filter_map(read_usage)
+                    .for_each(|used| usage::add(&mut facts.usage, used)),
+                Ok(one @ Value::Object(_)) => {
+                    if let Some(used) = read_usage(&one) {
+                        usage::add(&mut facts.usage, used);
+                    }
+                }
                 _ => {}
             },
             _ => {}
@@ -94,19 +99,24 @@ fn is_cancelled(outcome: &[u8]) -> bool {
     kind == b"\"cancelled\""
 }
 
-/// A number that is missing, negative or no integer counts as nothing; the others still count.
-fn read_usage(value: &Value) -> Usage {
-    let number = |key| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+/// A number that is missing, negative or no integer counts as nothing; the others still count, and no number at all is no usage.
+fn read_usage(value: &Value) -> Option<Usage> {
+    let number = |key| value.get(key).and_then(Value::as_u64);
     let name = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    Usage {
+    let (input, output) = usage::figures(
+        number("inputTokens"),
+        number("outputTokens"),
+        number("totalTokens"),
+    )?;
+    Some(Usage {
         provider: name("provider"),
         model: name("model"),
-        input: number("inputTokens"),
-        output: number("outputTokens"),
-        cached_input: number("cachedInputTokens"),
-        reasoning: number("reasoningTokens"),
-        cache_write: number("cacheWriteInputTokens"),
-    }
+        input,
+        output,
+        cached_input: number("cachedInputTokens").unwrap_or(0),
+        reasoning: number("reasoningTokens").unwrap_or(0),
+        cache_write: number("cacheWriteInputTokens").unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
@@ -229,7 +239,8 @@ mod tests {
     fn usage_adds_up_over_runs() {
         let run = r#"{"type":"RUN_FINISHED","usage":[
             {"provider":"azure","model":"gpt","inputTokens":10,"outputTokens":5,"totalTokens":15,"reasoningTokens":2,"cachedInputTokens":4,"cacheWriteInputTokens":1},
-            {"provider":"azure","model":"mini","inputTokens":-1,"outputTokens":3.5}]}"#;
+            {"provider":"azure","model":"mini","inputTokens":-1,"outputTokens":3.5},
+            {"model":"total","totalTokens":9}]}"#;
         let usage = after(&[run, run]).usage;
         assert_eq!(usage.len(), 2);
         assert_eq!(
@@ -244,7 +255,9 @@ mod tests {
                 cache_write: 2,
             }
         );
-        assert_eq!((usage[1].input, usage[1].output), (0, 0));
+        // Nothing that could be counted; and a total alone.
+        assert_eq!(usage[1].model.as_deref(), Some("total"));
+        assert_eq!((usage[1].input, usage[1].output), (0, 18));
         for nonsense in [
             r#"{"type":"RUN_FINISHED","usage":7}"#,
             r#"{"type":"RUN_FINISHED","usage":[{"inp"#,

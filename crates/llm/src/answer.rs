@@ -4,7 +4,7 @@
 use memchr::memchr2;
 use serde_json::Value;
 
-use crate::usage::{Usage, capped};
+use crate::usage::{Usage, capped, figures};
 
 /// The most bytes of a key or a value that are kept; a longer one is not read.
 const MOST: usize = 4096;
@@ -146,24 +146,26 @@ impl Answer {
                 };
             }
             Keeps::Usage => {
-                self.used = value().filter(Value::is_object).map(|used| {
+                self.used = value().and_then(|used| {
                     // Chat completions and embeddings have one pair of names, responses another.
                     let either = |one: &str, other: &str| {
                         let number = |at| used.pointer(at).and_then(Value::as_u64);
-                        number(one).or_else(|| number(other)).unwrap_or(0)
+                        number(one).or_else(|| number(other))
                     };
-                    (
+                    let (input, output) = figures(
                         either("/prompt_tokens", "/input_tokens"),
                         either("/completion_tokens", "/output_tokens"),
-                        either(
-                            "/prompt_tokens_details/cached_tokens",
-                            "/input_tokens_details/cached_tokens",
-                        ),
-                        either(
-                            "/completion_tokens_details/reasoning_tokens",
-                            "/output_tokens_details/reasoning_tokens",
-                        ),
-                    )
+                        either("/total_tokens", "/total_tokens"),
+                    )?;
+                    let cached = either(
+                        "/prompt_tokens_details/cached_tokens",
+                        "/input_tokens_details/cached_tokens",
+                    );
+                    let reasoning = either(
+                        "/completion_tokens_details/reasoning_tokens",
+                        "/output_tokens_details/reasoning_tokens",
+                    );
+                    Some((input, output, cached.unwrap_or(0), reasoning.unwrap_or(0)))
                 });
             }
         }
@@ -215,7 +217,12 @@ mod tests {
             ),
             (
                 r#"{"usage":{"prompt_tokens":-1,"completion_tokens":1.5}}"#,
-                Some((0, 0)),
+                None,
+            ),
+            (r#"{"usage":{"total_tokens":18}}"#, Some((0, 18))),
+            (
+                r#"{"usage":{"input_tokens":5,"output_tokens":6,"total_tokens":20}}"#,
+                Some((5, 15)),
             ),
             (r#"{"usage":null}"#, None),
             (r#"{"usage":[1]}"#, None),

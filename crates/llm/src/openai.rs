@@ -17,6 +17,8 @@ pub(crate) fn speaks(data: &[u8]) -> bool {
     data.trim_ascii() == b"[DONE]"
         || fields(data).any(|field| {
             (field.key == b"object" && field.value == b"\"chat.completion.chunk\"")
+                // Some servers leave the object's name out.
+                || (field.key == b"choices" && field.value.starts_with(b"["))
                 || (field.key == b"error" && field.value.starts_with(b"{"))
         })
 }
@@ -48,10 +50,10 @@ pub(crate) fn read(data: &[u8], facts: &mut Facts) {
             _ => {}
         }
     }
-    if let Some(used) = used {
+    if let Some(used) = used.and_then(|used| read_usage(&used, model)) {
         // Where several chunks carry it, each holds the total so far.
         facts.usage.clear();
-        usage::add(&mut facts.usage, read_usage(&used, model));
+        usage::add(&mut facts.usage, used);
     }
 }
 
@@ -96,18 +98,23 @@ fn has_content(choices: Field<'_>) -> bool {
         })
 }
 
-/// A number that is missing, negative or no integer counts as nothing; a 0 is a 0.
-fn read_usage(value: &Value, model: Option<String>) -> Usage {
-    let number = |pointer| value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    Usage {
+/// A number that is missing, negative or no integer counts as nothing; a 0 is a 0, and no number at all is no usage.
+fn read_usage(value: &Value, model: Option<String>) -> Option<Usage> {
+    let number = |pointer| value.pointer(pointer).and_then(Value::as_u64);
+    let (input, output) = usage::figures(
+        number("/prompt_tokens"),
+        number("/completion_tokens"),
+        number("/total_tokens"),
+    )?;
+    Some(Usage {
         provider: None,
         model,
-        input: number("/prompt_tokens"),
-        output: number("/completion_tokens"),
-        cached_input: number("/prompt_tokens_details/cached_tokens"),
-        reasoning: number("/completion_tokens_details/reasoning_tokens"),
-        cache_write: number("/prompt_tokens_details/cache_write_tokens"),
-    }
+        input,
+        output,
+        cached_input: number("/prompt_tokens_details/cached_tokens").unwrap_or(0),
+        reasoning: number("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+        cache_write: number("/prompt_tokens_details/cache_write_tokens").unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +144,7 @@ mod tests {
             USAGE,
             FILTER,
             ERROR,
+            r#"{"id":"c","choices":[{"delta":{"content":"x"}}]}"#,
             "[DONE]",
             r#"{"error": {"message":"m"}}"#,
         ] {
@@ -145,6 +153,7 @@ mod tests {
         for data in [
             r#"{"type":"error","error":"x"}"#,
             r#"{"object":"text"}"#,
+            r#"{"choices":"x"}"#,
             "DONE",
             "",
             r#"{"a":{"object":"chat.completion.chunk"}}"#,
@@ -188,6 +197,11 @@ mod tests {
         );
         let zero = r#"{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":0}}"#;
         assert_eq!(after(&[zero]).usage[0].output, 0);
+        let total = r#"{"choices":[],"usage":{"total_tokens":18}}"#;
+        assert_eq!(after(&[ROLE, total]).usage[0].output, 18);
+        // What says nothing does not take away what was said.
+        let nothing = r#"{"choices":[],"usage":{}}"#;
+        assert_eq!(after(&[USAGE, nothing]).usage[0].input, 11);
         assert!(
             after(&[ROLE, DELTA, r#"{"usage":{"prompt_tok"#])
                 .usage

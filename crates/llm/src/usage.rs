@@ -26,6 +26,19 @@ pub struct Usage {
     pub cache_write: u64,
 }
 
+/// What was read and written, from what a provider tells of it; `None` where that is no figure at all. A total beyond the two counts as
+/// written: it is what is billed, whatever the names beside it leave out.
+pub(crate) fn figures(
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+) -> Option<(u64, u64)> {
+    input.or(output).or(total)?;
+    let input = input.unwrap_or(0);
+    let beyond = total.unwrap_or(0).saturating_sub(input);
+    Some((input, output.unwrap_or(0).max(beyond)))
+}
+
 /// Adds `new` to the entry of the same provider and model.
 pub(crate) fn add(all: &mut Vec<Usage>, mut new: Usage) {
     new.provider = new.provider.map(|name| capped(name, NAME));
@@ -62,6 +75,21 @@ mod tests {
             input,
             output: 1,
             ..Usage::default()
+        }
+    }
+
+    #[test]
+    fn no_token_of_a_total_is_lost() {
+        for (told, read) in [
+            ((None, None, None), None),
+            ((Some(0), None, None), Some((0, 0))),
+            ((None, None, Some(12)), Some((0, 12))),
+            ((Some(7), None, Some(12)), Some((7, 5))),
+            ((Some(7), Some(2), Some(12)), Some((7, 5))),
+            ((Some(7), Some(5), Some(3)), Some((7, 5))),
+            ((Some(u64::MAX), Some(5), Some(1)), Some((u64::MAX, 5))),
+        ] {
+            assert_eq!(figures(told.0, told.1, told.2), read, "{told:?}");
         }
     }
 

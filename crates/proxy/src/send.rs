@@ -103,6 +103,7 @@ pub async fn send(
         if handshake.is_some() && !connection.takes_websockets() {
             return Err(SendError::NoWebSockets);
         }
+        upload.sets_out();
         let failed = match exchange(connection, request, timeouts.headers, &upload).await {
             Ok((mut head, mut body)) => {
                 // hyper tunnels behind a CONNECT for this one of RFC 8441's 2xx.

@@ -56,6 +56,7 @@ pub struct Upload {
     done: AtomicBool,
     owed: AtomicBool,
     broke: AtomicBool,
+    sent: AtomicBool,
 }
 
 impl Upload {
@@ -67,6 +68,7 @@ impl Upload {
             done: AtomicBool::new(false),
             owed: AtomicBool::new(false),
             broke: AtomicBool::new(false),
+            sent: AtomicBool::new(false),
         })
     }
 
@@ -88,6 +90,15 @@ impl Upload {
     /// Whether the client broke off, stalled or sent too much.
     pub(crate) fn broke(&self) -> bool {
         self.broke.load(Relaxed)
+    }
+
+    /// Whether its request was handed to an upstream's connection: from then on somebody may work for it.
+    pub fn sent(&self) -> bool {
+        self.sent.load(Relaxed)
+    }
+
+    pub(crate) fn sets_out(&self) {
+        self.sent.store(true, Relaxed);
     }
 
     /// Whether all of the body was taken.

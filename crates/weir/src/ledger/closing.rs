@@ -6,7 +6,7 @@ use weir_llm::Usage;
 use weir_meter::Tokens;
 use weir_proxy::summary::{Observer, Outcome, StreamSummary, Summary};
 
-use super::Facts;
+use super::{CLIENT_CLOSED_REQUEST, Facts};
 use crate::reservation::Reservation;
 
 impl Observer for Facts {
@@ -91,6 +91,10 @@ impl Facts {
             .map(|used| used.input.saturating_add(used.output))
             .reduce(u64::saturating_add);
         let answered = self.server.is_some() && (200..300).contains(&self.status);
+        // A client that leaves before the head does not take the question back: a model may have begun to answer it.
+        let left = self.status == CLIENT_CLOSED_REQUEST
+            && self.upload.as_ref().is_some_and(|upload| upload.sent());
+        let answered = answered || left;
         for reservation in &mut self.reservations {
             reservation.settle(used, answered);
         }
