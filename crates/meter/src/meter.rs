@@ -196,6 +196,7 @@ mod tests {
         let route = meter.route("r");
         route.finished(&Method::GET, 200, Duration::ZERO, "complete");
         route.refused("no_route");
+        route.settled("usage");
         route.stream_ended("complete");
         route.llm(None, None, "complete", Some(&Tokens::default()));
         let server = meter.upstream("u", "s");
