@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use weir_testkit::{Redis, Weir, client::get};
+use weir_testkit::{Client, Redis, Upstream, Weir, client::get, eventually};
 
-use crate::stage::{route, weir};
+use crate::stage::{everything, route, weir};
 
 fn config(redis: &Redis) -> String {
     let limit = |name: &str, more: &str| {
@@ -120,4 +120,84 @@ async fn one_that_was_never_there_keeps_nobody_from_starting() {
     assert_eq!(status(&weir, "/local").await, 200);
     redis.again().await;
     state(&weir, 1.0, 1.0).await;
+}
+
+/// A counter that somebody else's data stands in: that one decision has none, and everybody else's are made as before.
+#[tokio::test]
+async fn an_error_that_it_answers_takes_nothing_else_away() {
+    let test = "an_error_that_it_answers_takes_nothing_else_away";
+    let Some(redis) = Redis::start(test).await else {
+        return;
+    };
+    let weir = weir().start(&config(&redis)).await;
+    let paths = ["/local", "/deny", "/allow"];
+    for path in paths {
+        assert_eq!(status(&weir, path).await, 200);
+    }
+    for name in ["local", "deny", "allow"] {
+        spoil(&redis, &format!(":g:{name}")).await;
+    }
+    for (path, expected) in paths.into_iter().zip([200, 503, 200]) {
+        assert_eq!(status(&weir, path).await, expected, "{path}");
+    }
+    let store = [("store", "redis")];
+    weir.wait_metric("weir_store_errors_total", &store, 3.0)
+        .await;
+    state(&weir, 1.0, 0.0).await;
+    for name in ["local", "deny", "allow"] {
+        let labels = [("limit", name), ("result", name)];
+        let metrics = weir.metrics().await;
+        assert_eq!(metrics.value("weir_limit_decisions_total", &labels), 1.0);
+    }
+    assert_eq!(weir.stderr().matches("answers with an error").count(), 1);
+    redis.ask("FLUSHALL").await;
+    assert_eq!(status(&weir, "/deny").await, 200);
+}
+
+/// A debt that can never be paid is given up, and stands in nobody's way.
+#[tokio::test]
+async fn a_debt_that_it_answers_with_an_error_is_lost() {
+    let Some(redis) = Redis::start("a_debt_that_it_answers_with_an_error_is_lost").await else {
+        return;
+    };
+    let mut upstream = Upstream::start().await;
+    let config = format!(
+        "[store.redis]\nurl = \"{}\"\n\n[limit.budget]\nby = \"header:who\"\ntokens = \"100/366d\"\nestimate = 10\nstore = \"redis\"\n\n",
+        redis.url()
+    ) + &everything(upstream.address(), "limit = \"budget\"");
+    let weir = weir().start(&config).await;
+    for (who, lost) in [("who: ana", 1.0), ("who: bob", 1.0)] {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/", &[who]).await;
+        let exchange = upstream.exchange().await;
+        if who == "who: ana" {
+            spoil(&redis, ":t:budget").await;
+        }
+        exchange.answer("404 Not Found", &[], "none").await;
+        exchange.done();
+        assert_eq!(client.answer().await.status(), 404);
+        let store = [("store", "redis")];
+        weir.wait_metric("weir_store_settlements_lost_total", &store, lost)
+            .await;
+    }
+    state(&weir, 1.0, 0.0).await;
+    eventually("bob's tokens to come back", async || {
+        let keys = redis.ask("KEYS *:t:budget").await;
+        // The spoilt one is no text.
+        let mut whole = 0;
+        for key in keys.lines().filter(|line| line.ends_with(":t:budget")) {
+            whole += usize::from(redis.ask(&format!("GET {key}")).await.contains(" 100"));
+        }
+        (whole == 1).then_some(())
+    })
+    .await;
+}
+
+/// Puts a list in the place of the counter whose key ends so.
+async fn spoil(redis: &Redis, end: &str) {
+    let keys = redis.ask(&format!("KEYS *{end}")).await;
+    let key = keys.lines().find(|line| line.ends_with(end));
+    let key = key.expect("the counter").to_owned();
+    redis.ask(&format!("DEL {key}")).await;
+    redis.ask(&format!("RPUSH {key} x")).await;
 }

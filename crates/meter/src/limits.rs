@@ -30,6 +30,7 @@ pub struct StoreSeries {
     evicting: IntGauge,
     outages: IntCounter,
     decision: Histogram,
+    errors: IntCounter,
     unsettled: IntCounter,
 }
 
@@ -41,6 +42,7 @@ impl StoreSeries {
             evicting: families.store_evicting.with_label_values(store),
             outages: families.store_outages.with_label_values(store),
             decision: families.store_decision.with_label_values(store),
+            errors: families.store_errors.with_label_values(store),
             unsettled: families.store_unsettled.with_label_values(store),
         }
     }
@@ -63,6 +65,11 @@ impl StoreSeries {
     /// A request waited so long for a decision.
     pub fn decided(&self, took: Duration) {
         self.decision.observe(took.as_secs_f64());
+    }
+
+    /// It answered with an error.
+    pub fn erred(&self) {
+        self.errors.inc();
     }
 
     /// A settlement was lost.
@@ -99,6 +106,7 @@ mod tests {
         store.evicting(true);
         store.went_away();
         store.lost();
+        store.erred();
         store.decided(Duration::from_micros(700));
         let page = meter.render();
         for line in [
@@ -106,6 +114,7 @@ mod tests {
             r#"weir_store_up{store="redis"} 0"#,
             r#"weir_store_evicting{store="redis"} 1"#,
             r#"weir_store_outages_total{store="redis"} 1"#,
+            r#"weir_store_errors_total{store="redis"} 1"#,
             r#"weir_store_settlements_lost_total{store="redis"} 1"#,
             r#"weir_store_decision_seconds_bucket{store="redis",le="0.001"} 1"#,
             r#"weir_store_decision_seconds_bucket{store="redis",le="0.0005"} 0"#,

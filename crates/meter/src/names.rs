@@ -111,8 +111,10 @@ table! {
         "What asking the store added to a request."
     STORE_EVICTING Gauge, "weir_store_evicting" ["store"]
         "1 while Redis may forget counters when its memory is full, else 0."
+    STORE_ERRORS Counter, "weir_store_errors_total" ["store"]
+        "Decisions and settlements that the store answered with an error, a key of the wrong type for instance; it counts as up all the same."
     STORE_UNSETTLED Counter, "weir_store_settlements_lost_total" ["store"]
-        "Token settlements lost, because too many were due while the store was away."
+        "Token settlements lost, because too many were due while the store was away, or because it answered with an error."
 
     CONNECTIONS_OPEN Gauge, "weir_connections_open" []
         "Client connections open now."

@@ -16,4 +16,4 @@ mod store;
 pub use counter::{Ask, Counter, Tag};
 pub use settings::{Settings, SettingsError};
 pub use settle::Settle;
-pub use store::{Away, Store, StoreEvents};
+pub use store::{Store, StoreEvents, Undecided};

@@ -1,8 +1,8 @@
 //! A connection that was tried: it can run the script, and what it said about forgetting keys is known.
 
 use redis::{
-    AsyncConnectionConfig, RedisResult, Script, ScriptInvocation, Value,
-    aio::MultiplexedConnection, cluster_async::ClusterConnection,
+    AsyncConnectionConfig, ErrorKind, RedisResult, Script, ScriptInvocation, ServerErrorKind,
+    Value, aio::MultiplexedConnection, cluster_async::ClusterConnection,
 };
 use tokio::time::{Duration, timeout};
 use weir_limit::{Allowed, Quota, Wait};
@@ -33,6 +33,23 @@ pub(crate) enum Failure {
     Redis(#[from] redis::RedisError),
     #[error("the script's answer has {0} numbers")]
     Answer(usize),
+}
+
+impl Failure {
+    /// Whether Redis answered, with an error that concerns only what it was asked: a key of another type, say, or what the script stumbled
+    /// over. Not what it says of itself, as that it loads, or is a replica now.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::Answer(_) => true,
+            Self::Redis(error) => matches!(
+                error.kind(),
+                ErrorKind::Extension
+                    | ErrorKind::UnexpectedReturnType
+                    | ErrorKind::Server(ServerErrorKind::ResponseError)
+            ),
+            Self::ConnectTimeout | Self::Timeout(_) => false,
+        }
+    }
 }
 
 /// One connection, shared by all who ask: their questions share its packets.

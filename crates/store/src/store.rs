@@ -29,10 +29,14 @@ use crate::{
 /// Between two attempts to connect, and between two trials of a link.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The store cannot be asked now. Known at once, except by those who were asking when it went.
+/// Errors that the store answers are told this often at most: each request may meet one.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// The store decided nothing: it cannot be asked now, which is known at once, except by those who were asking when it went; or it
+/// answered this one question with an error, and others may be decided all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store is away")]
-pub struct Away;
+#[error("the store gave no decision")]
+pub struct Undecided;
 
 /// Counts what happens between weir and a store. Called on the hot path: must be quick and must not block.
 pub trait StoreEvents: Send + Sync {
@@ -44,7 +48,9 @@ pub trait StoreEvents: Send + Sync {
     fn decided(&self, took: Duration);
     /// Whether Redis may forget counters when its memory is full.
     fn evicting(&self, evicting: bool);
-    /// A settlement was lost, because too many counters owed something while the store was away.
+    /// It answered a question with an error.
+    fn erred(&self);
+    /// A settlement was lost: too many counters owed something while the store was away, or it answered with an error.
     fn lost(&self);
 }
 
@@ -57,6 +63,8 @@ pub struct Store {
     broken: Notify,
     /// Whether the present absence was told of.
     told: AtomicBool,
+    /// When an error that it answered was told last.
+    told_error: Mutex<Option<Instant>>,
     /// Whether it was ever tried.
     tried: watch::Sender<bool>,
     queue: mpsc::Sender<Settle>,
@@ -74,6 +82,7 @@ impl Store {
             link: ArcSwapOption::empty(),
             broken: Notify::new(),
             told: AtomicBool::new(false),
+            told_error: Mutex::new(None),
             tried: watch::Sender::new(false),
             queue,
             inbox: Mutex::new(Some(inbox)),
@@ -89,12 +98,12 @@ impl Store {
     /// Asks all of these counters of one identity for their amounts: all give, or none does, except those on trial. In the order asked.
     ///
     /// # Errors
-    /// When the store is away. Whether it had counted by then is unknown.
+    /// When the store is away, or answers with an error. Whether it had counted by then is unknown.
     pub async fn take(
         &self,
         tag: Tag,
         asks: &[Ask<'_>],
-    ) -> Result<Vec<Result<Allowed, Wait>>, Away> {
+    ) -> Result<Vec<Result<Allowed, Wait>>, Undecided> {
         self.decide(Mode::Take, tag, asks).await
     }
 
@@ -134,14 +143,18 @@ impl Store {
         mode: Mode,
         tag: Tag,
         asks: &[Ask<'_>],
-    ) -> Result<Vec<Result<Allowed, Wait>>, Away> {
-        let link = self.link.load_full().ok_or(Away)?;
+    ) -> Result<Vec<Result<Allowed, Wait>>, Undecided> {
+        let link = self.link.load_full().ok_or(Undecided)?;
         let began = Instant::now();
         let answer = link.decide(mode, tag, asks).await;
         self.events.decided(began.elapsed());
         answer.map_err(|why| {
-            self.failed(&link, &why);
-            Away
+            if why.is_answer() {
+                self.erred(&why);
+            } else {
+                self.failed(&link, &why);
+            }
+            Undecided
         })
     }
 
@@ -151,6 +164,19 @@ impl Store {
         if before.as_ref().is_some_and(|had| Arc::ptr_eq(had, link)) {
             self.tell(why);
             self.broken.notify_one();
+        }
+    }
+
+    /// One question went wrong; the link is as good as before, and its next trial will say if not.
+    fn erred(&self, why: &Failure) {
+        self.events.erred();
+        let mut told = self
+            .told_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(store = %self.settings.name, "the store answers with an error: {why}; the limits asked do what their on_store_failure says, a settlement is lost");
         }
     }
 
@@ -226,6 +252,12 @@ impl Store {
                 {
                     Ok(left) => {
                         settle.done(left);
+                        self.unsettled.fetch_sub(1, SeqCst);
+                    }
+                    Err(why) if why.is_answer() => {
+                        // Again it would be answered so: kept, it would stand before all others for ever.
+                        self.erred(&why);
+                        self.events.lost();
                         self.unsettled.fetch_sub(1, SeqCst);
                     }
                     Err(why) => {

@@ -127,6 +127,10 @@ impl StoreEvents for CountedStore {
         self.0.evicting(evicting);
     }
 
+    fn erred(&self) {
+        self.0.erred();
+    }
+
     fn lost(&self) {
         self.0.lost();
     }
