@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use weir_auth::{
     Cors, Login, Require, Swapped, Verifier,
     aspnet::KeyRing,
-    identity::Signer,
+    identity::{Reserved, Signer},
     jwt::{Algorithm as Signature, KeySet},
 };
 use weir_limit::{Algorithm, KeySource, Quota};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub audit: Option<log::Target>,
     /// Signs what upstreams are told of callers. Table `[identity]`.
     pub identity: Option<Signer>,
+    /// Headers by which a client could claim to be somebody. Key `identity_headers`.
+    pub reserved: Reserved,
     /// How a stop goes. Table `[drain]`.
     pub drain: Drain,
     /// Clocks and caps of client connections. Table `[client]`.

@@ -65,6 +65,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
     let log = general::log(&root);
     let audit = general::audit(&root);
     let identity = identity::signer(&root);
+    let reserved = identity::reserved(&root);
     let drain = general::drain(&root);
     let client = general::client(&root);
 
@@ -161,6 +162,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         log,
         audit,
         identity: identity.flatten(),
+        reserved,
         drain,
         client,
         upstreams: upstreams.into_iter().flatten().collect(),

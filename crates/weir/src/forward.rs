@@ -125,7 +125,7 @@ impl Forward<'_> {
         head: &Parts,
         ledger: &Ledger,
     ) -> (Vec<HeaderName>, Vec<(HeaderName, HeaderValue)>) {
-        let reserved = |name: &&HeaderName| identity::is_reserved(name.as_str(), &[] as &[&str]);
+        let reserved = |name: &&HeaderName| gateway.plan.reserved.contains(name.as_str());
         let mut withheld: Vec<_> = head.headers.keys().filter(reserved).cloned().collect();
         if !withheld.is_empty() {
             ledger.forged();

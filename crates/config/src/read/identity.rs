@@ -1,6 +1,6 @@
-//! `[identity]`: what weir signs with when it tells upstreams who is asking.
+//! `[identity]`: what weir signs with when it tells upstreams who is asking. `identity_headers`: what nobody else may say of it.
 
-use weir_auth::identity::{Signer, SigningKey};
+use weir_auth::identity::{Reserved, Signer, SigningKey};
 
 use crate::table::Table;
 
@@ -35,4 +35,21 @@ fn read(table: &Table<'_>) -> Option<Signer> {
     Signer::new(key, issuer.unwrap_or_else(|| "weir".to_owned()), id)
         .map_err(|why| node.mistake(why.to_string()))
         .ok()
+}
+
+/// `identity_headers`
+pub(super) fn reserved(root: &Table<'_>) -> Reserved {
+    let Some(node) = root.get("identity_headers") else {
+        return Reserved::default();
+    };
+    let nodes = node.one_or_many();
+    let one = |text: &str| match Reserved::new(&[text]) {
+        Ok(_) => Ok(text.to_owned()),
+        Err((_, why)) => Err(why),
+    };
+    let names: Vec<String> = nodes
+        .iter()
+        .filter_map(|node| node.parse("the name of a header", one))
+        .collect();
+    Reserved::new(&names).unwrap_or_default()
 }
