@@ -893,3 +893,75 @@ async fn a_stream_keeps_its_connection_to_itself() {
     }
     pass(&exchange, &mut client, "data: 1\n\n").await;
 }
+
+/// In front of an upstream for which `/ADMIN` is `/admin`, weir must not take them for two.
+#[tokio::test]
+async fn a_route_is_found_whatever_the_case_where_the_upstream_finds_it_so() {
+    let mut up = Upstream::start().await;
+    let tokens = format!(
+        "[auth.tokens]\ntype = \"jwt\"\nsecret = \"{}\"\nroles_claim = \"roles\"\n\n",
+        mint::SECRET
+    );
+    let config = tokens
+        + &upstream("up", up.address(), "")
+        + &route("all", "/*", "to = \"up\"")
+        + &route(
+            "admin",
+            "/Site/Admin/*",
+            "to = \"up\"\nstrip = \"/Site\"\nauth = \"tokens\"\nrequire = { role = \"admin\" }",
+        );
+    let weir = weir().top("path_case = \"ignore\"\n").start(&config).await;
+    let bearer = mint::bearer("ana");
+    for path in [
+        "/site/ADMIN/x",
+        "/Site/Admin/x",
+        "/%53ite/%41dmin",
+        "/a/../SITE//admin/",
+    ] {
+        assert_eq!(get(weir.address(), path, &[]).await.status(), 401, "{path}");
+        assert_eq!(
+            get(weir.address(), path, &[&bearer]).await.status(),
+            403,
+            "{path}"
+        );
+    }
+    assert_eq!(up.accepted(), 0);
+    let claims = serde_json::json!({ "sub": "eve", "exp": mint::unix(60), "roles": ["admin"] });
+    let chief = format!("Authorization: Bearer {}", mint::token(&claims));
+    // What is cut off is found so too, and the rest goes on as it came.
+    for (path, lines, seen) in [
+        ("/SITE/aDMIN/X", vec![&*chief], "/aDMIN/X"),
+        ("/sites/Admin", vec![], "/sites/Admin"),
+    ] {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", path, &lines).await;
+        assert_eq!(up.exchange().await.head.target(), seen);
+    }
+}
+
+/// HTTP/1.0 needs no Host. Who leaves it out meets no route that names one.
+#[tokio::test]
+async fn without_a_host_no_route_that_names_one_is_reached() {
+    let mut up = Upstream::start().await;
+    let named = upstream("up", up.address(), "")
+        + &route(
+            "named",
+            "/*",
+            "to = \"up\"\nhost = [\"a.test\", \"*.test\"]",
+        );
+    let config = named + &route("open", "/open/*", "to = \"up\"");
+    let weir = weir().start(&config).await;
+    for (head, expected) in [
+        ("GET /x HTTP/1.0\r\n\r\n", 404),
+        ("GET /x HTTP/1.0\r\nHost:\r\n\r\n", 400),
+        ("GET /x HTTP/1.1\r\n\r\n", 400),
+    ] {
+        let mut client = Client::connect(weir.address()).await;
+        client.send(head).await;
+        assert_eq!(client.head().await.status(), expected, "{head:?}");
+    }
+    assert_eq!(up.accepted(), 0);
+    let mut client = Client::connect(weir.address()).await;
+    client.send("GET /open/y HTTP/1.0\r\n\r\n").await;
+    assert_eq!(up.exchange().await.head.target(), "/open/y");
+}

@@ -41,6 +41,8 @@ struct Known<'k> {
     cors: &'k [Option<Arc<Cors>>],
     cors_used: RefCell<BTreeSet<usize>>,
     max_body: u64,
+    /// Whether the case of paths does not count.
+    caseless: bool,
     /// Whether weir signs what it says of callers.
     signs: bool,
 }
@@ -54,6 +56,10 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         .get("max_body")
         .and_then(|node| node.size())
         .unwrap_or(10_000_000);
+    let caseless = root
+        .get("path_case")
+        .and_then(|node| node.choice(&[("exact", false), ("ignore", true)]))
+        .unwrap_or(false);
     let models = general::models(&root);
     let trusted_proxies = root
         .get("trusted_proxies")
@@ -113,6 +119,7 @@ pub(crate) fn plan<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -
         cors: &cors,
         cors_used: RefCell::default(),
         max_body,
+        caseless,
         signs: identity.is_some(),
     };
     let routes = root.need("route", "no [[route]] table says what to do with a request");

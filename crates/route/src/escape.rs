@@ -71,6 +71,20 @@ pub fn decoded(segment: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// What `bytes` is where case does not count. At least as blind as any upstream: both ways to change a letter's case are gone, so that the
+/// Kelvin sign is a `k`. Bytes that are no text lose the case of their ASCII letters.
+#[must_use]
+pub(crate) fn caseless(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let is_plain = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if bytes.iter().all(is_plain) {
+        return Cow::Borrowed(bytes);
+    }
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.is_ascii() => Cow::Owned(text.to_uppercase().to_lowercase().into_bytes()),
+        _ => Cow::Owned(bytes.to_ascii_lowercase()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,13 +14,15 @@ use crate::{
 /// - Everything else is literal, and `/a` does not match `/a/`. A literal `*` is written `%2A`.
 ///
 /// Segments are compared with every escape undone, so a rule for `/a(b)` covers `/a%28b%29`, which an upstream would take for the same
-/// page. They are compared case-sensitively: in front of an upstream that ignores case (IIS), a rule that protects `/admin` leaves
-/// `/ADMIN` to the next rule, so such a site wants its protection on `/*` and exceptions by name.
+/// page. They are compared case-sensitively unless made [without case](Pattern::without_case): in front of an upstream that ignores case
+/// (IIS), a rule that protects `/admin` would leave `/ADMIN` to the next rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern {
     segments: Box<[Segment]>,
     /// Whether it ends in `/*`.
     rest: bool,
+    /// Whether case does not count.
+    caseless: bool,
 }
 
 /// One segment of a pattern, the final wildcard aside.
@@ -35,7 +37,7 @@ pub(crate) enum Segment {
 pub(crate) struct Literal {
     /// In normal form, for writing paths.
     pub(crate) text: Box<str>,
-    /// With every escape undone, for comparing.
+    /// With every escape undone, and where case does not count in the form that says so: for comparing.
     pub(crate) bytes: Box<[u8]>,
 }
 
@@ -62,6 +64,7 @@ impl Pattern {
             return Ok(Self {
                 segments: Box::default(),
                 rest,
+                caseless: false,
             });
         }
         let relative = body.strip_prefix('/').ok_or(PatternError::NotAbsolute)?;
@@ -80,7 +83,20 @@ impl Pattern {
         Ok(Self {
             segments: segments.into(),
             rest,
+            caseless: false,
         })
+    }
+
+    /// The same, comparing letters without regard to their case.
+    #[must_use]
+    pub fn without_case(mut self) -> Self {
+        for segment in &mut self.segments {
+            if let Segment::Literal(literal) = segment {
+                literal.bytes = escape::caseless(&literal.bytes).into();
+            }
+        }
+        self.caseless = true;
+        self
     }
 
     /// Whether the path is meant.
@@ -113,7 +129,9 @@ impl Pattern {
             match expected {
                 Segment::Any if segment.is_empty() => return None,
                 Segment::Any => any.push(segment),
-                Segment::Literal(literal) if *escape::decoded(segment) != *literal.bytes => {
+                Segment::Literal(literal)
+                    if *compared(segment, self.caseless) != *literal.bytes =>
+                {
                     return None;
                 }
                 Segment::Literal(_) => {}
@@ -125,6 +143,10 @@ impl Pattern {
 
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    pub(crate) fn is_caseless(&self) -> bool {
+        self.caseless
     }
 
     pub(crate) fn has_rest(&self) -> bool {
@@ -165,6 +187,15 @@ impl Literal {
             "" => Err(PatternError::DotSegment),
             text => Ok(Self::new(text)),
         }
+    }
+}
+
+/// A segment in the form in which it is compared.
+pub(crate) fn compared(segment: &str, caseless: bool) -> Cow<'_, [u8]> {
+    match escape::decoded(segment) {
+        decoded if !caseless => decoded,
+        Cow::Borrowed(bytes) => escape::caseless(bytes),
+        Cow::Owned(bytes) => Cow::Owned(escape::caseless(&bytes).into_owned()),
     }
 }
 

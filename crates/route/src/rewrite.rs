@@ -70,6 +70,19 @@ impl Rewrite {
         }))
     }
 
+    /// The same, where the case of a path does not count; what is kept of it keeps its case.
+    #[must_use]
+    pub fn without_case(self) -> Self {
+        Self(match self.0 {
+            Change::Keep => Change::Keep,
+            Change::Strip(prefix) => Change::Strip(prefix.without_case()),
+            Change::Replace { from, to } => Change::Replace {
+                from: from.without_case(),
+                to,
+            },
+        })
+    }
+
     /// The upstream's path; borrowed unless it had to be written anew.
     pub fn apply<'a>(&self, path: &'a NormalPath) -> Cow<'a, str> {
         let text = path.as_str();

@@ -22,6 +22,8 @@ pub struct Table {
     /// Longest suffix first.
     below: Vec<(HostPattern, Tree)>,
     any: Tree,
+    /// Whether the case of paths does not count.
+    caseless: bool,
     /// The methods of each rule.
     methods: Box<[Vec<Method>]>,
     order: Box<[usize]>,
@@ -49,7 +51,7 @@ pub enum Miss {
 }
 
 impl Table {
-    /// Makes a table.
+    /// Makes a table. The paths are all compared with case, or all [without](crate::Pattern::without_case).
     ///
     /// # Errors
     /// Every pair of rules with the same path, a host in common and a method in common. A rule without methods is less specific than
@@ -97,6 +99,7 @@ impl Table {
             exact,
             below,
             any,
+            caseless: rules.iter().any(|rule| rule.path.is_caseless()),
             methods: rules.into_iter().map(|rule| rule.methods).collect(),
             order,
         })
@@ -124,7 +127,8 @@ impl Table {
             .chain([&self.any]);
         let mut allow = Vec::new();
         let mut choose = |rules: &[usize]| self.choose(rules, method, &mut allow);
-        let found = trees.find_map(|tree| tree.walk(Some(&path.as_str()[1..]), &mut choose));
+        let found =
+            trees.find_map(|tree| tree.walk(Some(&path.as_str()[1..]), self.caseless, &mut choose));
         found.ok_or_else(|| miss(allow))
     }
 
@@ -187,6 +191,42 @@ mod tests {
 
     fn find(table: &Table, host: &str, method: Method, path: &str) -> Result<usize, Miss> {
         table.find(Some(host), &method, &NormalPath::parse(path).unwrap())
+    }
+
+    #[test]
+    fn case_counts_unless_told_otherwise() {
+        let rule = |path: &str| Rule {
+            host: Vec::new(),
+            methods: Vec::new(),
+            path: Pattern::parse(path).unwrap().without_case(),
+        };
+        let table = Table::new(vec![rule("/*"), rule("/Admin/*"), rule("/%C3%9Cber/k")]).unwrap();
+        for (path, expected) in [
+            ("/admin/x", 1),
+            ("/ADMIN", 1),
+            ("/aDm%49n/X", 1),
+            ("/administrator", 0),
+            ("/%c3%bcBER/K", 2),
+            // The Kelvin sign, and a byte that is no text.
+            ("/%C3%9Cber/%E2%84%AA", 2),
+            ("/%FFAdmin", 0),
+        ] {
+            assert_eq!(
+                find(&table, "a.test", Method::GET, path),
+                Ok(expected),
+                "{path}"
+            );
+        }
+        let clash = Table::new(vec![rule("/a/B"), rule("/A/b")]).unwrap_err();
+        assert_eq!((clash[0].first, clash[0].second), (0, 1));
+        let exact = |path| Rule {
+            host: Vec::new(),
+            methods: Vec::new(),
+            path: Pattern::parse(path).unwrap(),
+        };
+        let table = Table::new(vec![exact("/*"), exact("/Admin/*"), exact("/admin/*")]).unwrap();
+        assert_eq!(find(&table, "a.test", Method::GET, "/ADMIN/x"), Ok(0));
+        assert_eq!(find(&table, "a.test", Method::GET, "/Admin/x"), Ok(1));
     }
 
     #[test]

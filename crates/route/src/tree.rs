@@ -1,9 +1,6 @@
 //! Rules by path: a tree over segments, walked from the most specific match to the least. Hosts and methods are for the table.
 
-use crate::{
-    escape,
-    pattern::{Pattern, Segment, split},
-};
+use crate::pattern::{Pattern, Segment, compared, split};
 
 /// What may follow one prefix of segments. Numbers are rules.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +32,13 @@ impl Tree {
     }
 
     /// Shows the rules of each matching pattern, most specific first, until `choose` settles on one. `left` is the path without its
-    /// leading slash.
+    /// leading slash; `caseless`: whether the patterns are.
     ///
     /// Each node is visited at most once, and no deeper than the rules go, so a long path costs no more than a short one.
     pub(crate) fn walk<R>(
         &self,
         left: Option<&str>,
+        caseless: bool,
         choose: &mut impl FnMut(&[usize]) -> Option<R>,
     ) -> Option<R> {
         let Some(left) = left else {
@@ -48,19 +46,19 @@ impl Tree {
         };
         let (segment, after) = split(left);
         if !self.literals.is_empty() {
-            let bytes = escape::decoded(segment);
+            let bytes = compared(segment, caseless);
             if let Ok(at) = self
                 .literals
                 .binary_search_by(|(literal, _)| (**literal).cmp(&*bytes))
             {
-                let found = self.literals[at].1.walk(after, choose);
+                let found = self.literals[at].1.walk(after, caseless, choose);
                 if found.is_some() {
                     return found;
                 }
             }
         }
         if let (false, Some(any)) = (segment.is_empty(), &self.any) {
-            let found = any.walk(after, choose);
+            let found = any.walk(after, caseless, choose);
             if found.is_some() {
                 return found;
             }

@@ -32,7 +32,7 @@ struct Pattern {
 
 /// Why a text names no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name of a header, or the beginning of one and `*`: \"X-Portal-*\"")]
+#[error("letters, digits, `-`, `_` and `.`; a `*` only at the end, after three of them")]
 pub struct ReservedError;
 
 impl Reserved {

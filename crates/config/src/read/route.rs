@@ -50,7 +50,13 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
     );
     let methods = each(&table, "method", "a method such as \"GET\"", method);
 
-    let action = action::action(&table, path.as_ref().map(|(_, pattern)| pattern), known);
+    let mut action = action::action(&table, path.as_ref().map(|(_, pattern)| pattern), known);
+    if let Some(Action::Proxy { rewrite, .. } | Action::Files { rewrite, .. }) = &mut action
+        && known.caseless
+    {
+        // What is cut off is found as the route is, or the upstream would see some of its paths whole.
+        *rewrite = rewrite.clone().without_case();
+    }
 
     let auth = table.get("auth");
     let has_auth = auth.is_some();
@@ -91,7 +97,11 @@ pub(super) fn route<'a>(node: &Node<'a>, known: &Known<'_>) -> Option<Read<'a>> 
         (Some(host), Some(methods), Some((_, path))) => Some(Rule {
             host,
             methods,
-            path,
+            path: if known.caseless {
+                path.without_case()
+            } else {
+                path
+            },
         }),
         _ => None,
     };
