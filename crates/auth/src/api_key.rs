@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     fmt,
     str::FromStr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -141,7 +142,10 @@ impl ApiKeys {
                 KeyPlace::Header(name) => (Place::Header(name.as_str()), single(headers, name)),
             };
             let outcome = key.and_then(|key| self.verify(key.ok_or(Denied::Missing)?, now));
-            found.push(Found { place, outcome });
+            found.push(Found {
+                place,
+                outcome: outcome.map(Arc::new),
+            });
         }
     }
 

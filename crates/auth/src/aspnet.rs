@@ -19,7 +19,10 @@ mod suite;
 mod ticket;
 mod wire;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 
@@ -124,17 +127,18 @@ impl AspNetCookie {
     }
 
     /// Who the session belongs to. [`Denied::Missing`] means that no such cookie came, in any spelling.
-    pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller, Denied> {
+    pub fn identify(&self, headers: &HeaderMap, now: SystemTime) -> Result<Arc<Caller>, Denied> {
         let cookies = Cookies::read(headers, &self.settings.name)?;
         let text = chunks::join(&cookies)?;
         let generation = self.generation();
-        let key = Cache::key(b"cookie", &text);
+        let key = self.cache.key(Via::Cookie, &text);
         if let Some(caller) = self.cache.find(&key, generation, now) {
             return Ok(caller);
         }
         let ticket = self.open(&text)?;
         let (caller, end) = self.decide(&ticket, now)?;
-        self.cache.keep(key, generation, &caller, end, now);
+        let caller = Arc::new(caller);
+        self.cache.keep(&key, generation, &caller, end, now);
         Ok(caller)
     }
 

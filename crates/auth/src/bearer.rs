@@ -8,6 +8,15 @@ use crate::{Denied, Withheld};
 /// so is one that does not begin with a scheme and a space, or names the bearer scheme anywhere else (`Bearer<TAB>x`, `Negotiate x, Bearer y`):
 /// a laxer upstream might read a token there that nobody has verified.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
+    let Some(token) = credential(headers)? else {
+        return Ok(None);
+    };
+    let token = str::from_utf8(token).map_err(|_| Denied::Malformed)?;
+    Ok(Some(token.trim_start_matches(' ')))
+}
+
+/// What stands behind the scheme.
+fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let Some(line) = lines.next() else {
         return Ok(None);
@@ -32,8 +41,7 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
             Ok(None)
         };
     }
-    let token = str::from_utf8(rest).map_err(|_| Denied::Malformed)?;
-    Ok(Some(token.trim_start_matches(' ')))
+    Ok(Some(rest))
 }
 
 fn is_bearer(word: &[u8]) -> bool {
@@ -47,7 +55,7 @@ fn is_tchar(byte: u8) -> bool {
 
 /// Withholds the header, if it is of this scheme.
 pub(crate) fn withhold(headers: &HeaderMap, withheld: &mut Withheld) {
-    if !matches!(token(headers), Ok(None)) {
+    if !matches!(credential(headers), Ok(None)) {
         withheld.names.push(header::AUTHORIZATION);
     }
 }

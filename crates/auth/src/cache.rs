@@ -1,103 +1,185 @@
-//! Credentials that were found good a moment ago, so that a page with forty files costs one decryption. Only good answers are kept,
-//! by SHA-256 of the credential, for at most 30 s and never past the credential's own end; new keys forget them all. A flood of bad
+//! Credentials that were found good a moment ago, so that a page with forty files costs one decryption. Only good answers are kept, beside
+//! the credential itself, for at most 30 s and never past the credential's own end; new keys forget them all. A flood of bad
 //! credentials therefore leaves nothing here, and one of good ones a bounded amount: when a part is full it starts over, which costs
 //! some of them one more verification.
+//!
+//! They are found by a hash under a seed of this process and then compared whole: no hash decides who somebody is, and the time of the
+//! comparison tells nobody anything, for without the seed no text can be brought as far as that but the right one. A digest in place of the
+//! text would keep it out of this memory, though not out of the connections' buffers, and cost a request more than all the rest of its
+//! identity: eleven thousand instructions where the processor has none for SHA-256.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::digest::{self, SHA256};
-
-use crate::Caller;
+use crate::{Caller, Via};
 
 const TIME: Duration = Duration::from_secs(30);
 const SHARDS: usize = 8;
 /// Entries per shard.
 const ROOM: usize = 512;
-/// Names and roles of one caller, in bytes; longer ones are verified each time. All in all at most some 16 MiB per verifier.
-const LONGEST: usize = 4 * 1024;
-
-/// The hash of a credential.
-pub(crate) type Key = [u8; 32];
+/// Credentials and names per shard, in bytes: all in all at most 16 MiB per verifier.
+const BYTES: usize = 2 * 1024 * 1024;
+/// A credential with the names and roles of its caller, in bytes; longer ones are verified each time.
+const LONGEST: usize = 32 * 1024;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Cache {
-    shards: [Mutex<HashMap<Key, Entry>>; SHARDS],
+    seed: RandomState,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+/// A credential, and under which number it is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'c> {
+    number: u64,
+    /// Keeps apart what one text may mean in two places.
+    via: Via,
+    text: &'c str,
+}
+
+#[derive(Default)]
+struct Shard {
+    entries: HashMap<u64, Entry, BuildHasherDefault<Numbered>>,
+    bytes: usize,
+    /// When those that have ended were last let go.
+    swept: Option<SystemTime>,
 }
 
 struct Entry {
+    via: Via,
+    text: Box<str>,
     generation: u64,
     since: SystemTime,
     until: SystemTime,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
+/// The numbers are hashes already.
+#[derive(Default)]
+struct Numbered(u64);
+
 impl Cache {
-    /// `place` keeps apart what one text may mean in two places.
-    pub(crate) fn key(place: &[u8], credential: &str) -> Key {
-        let mut hash = digest::Context::new(&SHA256);
-        hash.update(place);
-        hash.update(&[0]);
-        hash.update(credential.as_bytes());
-        hash.finish()
-            .as_ref()
-            .try_into()
-            .expect("SHA-256 has 32 bytes")
+    pub(crate) fn key<'c>(&self, via: Via, text: &'c str) -> Key<'c> {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.write_u8(via as u8);
+        Key {
+            number: hasher.finish(),
+            via,
+            text,
+        }
     }
 
-    pub(crate) fn find(&self, key: &Key, generation: u64, now: SystemTime) -> Option<Caller> {
+    pub(crate) fn find(
+        &self,
+        key: &Key<'_>,
+        generation: u64,
+        now: SystemTime,
+    ) -> Option<Arc<Caller>> {
         let shard = self.shard(key);
-        let entry = shard.get(key)?;
+        let entry = shard.entries.get(&key.number)?;
         // A clock that was set back proves nothing any more.
-        let good = entry.generation == generation && entry.since <= now && now < entry.until;
-        good.then(|| entry.caller.clone())
+        let good = *entry.text == *key.text
+            && entry.via == key.via
+            && entry.generation == generation
+            && entry.since <= now
+            && now < entry.until;
+        good.then(|| Arc::clone(&entry.caller))
     }
 
     /// `generation` as it was before the credential was verified, `end` its own.
     pub(crate) fn keep(
         &self,
-        key: Key,
+        key: &Key<'_>,
         generation: u64,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         end: Option<SystemTime>,
         now: SystemTime,
     ) {
-        let until = now.checked_add(TIME).into_iter().chain(end).min();
-        let Some(until) = until.filter(|until| *until > now && size(caller) <= LONGEST) else {
-            return;
-        };
-        let mut shard = self.shard(&key);
-        if shard.len() >= ROOM && !shard.contains_key(&key) {
-            shard.retain(|_, entry| entry.generation == generation && now < entry.until);
-            if shard.len() >= ROOM {
-                shard.clear();
-            }
-        }
         let entry = Entry {
+            via: key.via,
+            text: key.text.into(),
             generation,
             since: now,
-            until,
-            caller: caller.clone(),
+            until: now
+                .checked_add(TIME)
+                .into_iter()
+                .chain(end)
+                .min()
+                .unwrap_or(now),
+            caller: Arc::clone(caller),
         };
-        shard.insert(key, entry);
+        if entry.until > now && entry.size() <= LONGEST {
+            self.shard(key).keep(key.number, entry, now);
+        }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        self.shards[usize::from(key[0]) % SHARDS]
+    fn shard(&self, key: &Key<'_>) -> MutexGuard<'_, Shard> {
+        // The table itself looks at the lowest bits and at the highest.
+        let shard = usize::try_from(key.number >> 32 & 0xff).expect("a byte") % SHARDS;
+        self.shards[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn size(caller: &Caller) -> usize {
-    let names = caller.user.iter().chain(&caller.tenant);
-    let lists = caller.roles.iter().chain(&caller.scopes);
-    names.chain(lists).map(|name| name.len() + 24).sum()
+impl Shard {
+    fn keep(&mut self, number: u64, entry: Entry, now: SystemTime) {
+        self.forget(number);
+        let size = entry.size();
+        let rested = self.swept.and_then(|swept| now.duration_since(swept).ok());
+        if self.is_full(size) || rested.is_none_or(|rested| rested >= TIME) {
+            self.swept = Some(now);
+            self.entries
+                .retain(|_, had| had.generation == entry.generation && now < had.until);
+            self.bytes = self.entries.values().map(Entry::size).sum();
+        }
+        if self.is_full(size) {
+            (self.bytes, self.entries) = Default::default();
+        }
+        self.bytes += size;
+        self.entries.insert(number, entry);
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Some(had) = self.entries.remove(&number) {
+            self.bytes -= had.size();
+        }
+    }
+
+    fn is_full(&self, more: usize) -> bool {
+        self.entries.len() >= ROOM || self.bytes + more > BYTES
+    }
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        let caller = &*self.caller;
+        let names = caller.user.iter().chain(&caller.tenant);
+        let lists = caller.roles.iter().chain(&caller.scopes);
+        let names = names.chain(lists).map(|name| name.len() + 24);
+        self.text.len() + names.sum::<usize>()
+    }
+}
+
+impl Hasher for Numbered {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Debug for Cache {
@@ -110,11 +192,11 @@ impl fmt::Debug for Cache {
 mod tests {
     use super::*;
 
-    fn caller(user: &str) -> Caller {
-        Caller {
+    fn caller(user: &str) -> Arc<Caller> {
+        Arc::new(Caller {
             user: Some(user.to_owned()),
             ..Caller::default()
-        }
+        })
     }
 
     #[test]
@@ -122,17 +204,17 @@ mod tests {
         let cache = Cache::default();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
         let at = |seconds| now + Duration::from_secs(seconds);
-        let (long, short) = (Cache::key(b"a", "long"), Cache::key(b"a", "short"));
-        assert_ne!(long, Cache::key(b"b", "long"));
-        cache.keep(long, 1, &caller("ana"), Some(at(3600)), now);
-        cache.keep(short, 1, &caller("bob"), Some(at(5)), now);
+        let long = cache.key(Via::Bearer, "long");
+        let short = cache.key(Via::Bearer, "short");
+        cache.keep(&long, 1, &caller("ana"), Some(at(3600)), now);
+        cache.keep(&short, 1, &caller("bob"), Some(at(5)), now);
         assert_eq!(cache.find(&long, 1, at(29)), Some(caller("ana")));
         assert_eq!(cache.find(&long, 1, at(30)), None);
         assert_eq!(cache.find(&long, 2, at(1)), None, "newer keys");
         assert_eq!(cache.find(&long, 1, now - TIME), None, "set back");
         assert_eq!(cache.find(&short, 1, at(4)), Some(caller("bob")));
         assert_eq!(cache.find(&short, 1, at(5)), None);
-        cache.keep(short, 1, &caller("bob"), Some(now), now);
+        cache.keep(&short, 1, &caller("bob"), Some(now), now);
         assert_eq!(
             cache.find(&short, 1, at(4)),
             Some(caller("bob")),
@@ -141,26 +223,68 @@ mod tests {
     }
 
     #[test]
+    fn only_the_same_text_in_the_same_place_is_found() {
+        let cache = Cache::default();
+        let now = SystemTime::UNIX_EPOCH + TIME;
+        let good = cache.key(Via::Bearer, "a.b.c");
+        cache.keep(&good, 0, &caller("ana"), None, now);
+        let elsewhere = cache.key(Via::Cookie, "a.b.c");
+        assert_eq!(cache.find(&elsewhere, 0, now), None);
+        // Whatever their hashes: not the hash says who it is.
+        for (via, text) in [(Via::Bearer, "a.b.d"), (Via::Cookie, "a.b.c")] {
+            let colliding = Key { via, text, ..good };
+            assert_eq!(cache.find(&colliding, 0, now), None, "{text}");
+        }
+        assert_eq!(cache.find(&good, 0, now), Some(caller("ana")));
+    }
+
+    #[test]
     fn a_flood_is_bounded() {
         let cache = Cache::default();
         let now = SystemTime::UNIX_EPOCH + TIME;
+        let kept = |most: &dyn Fn(&Shard) -> usize| -> usize {
+            let shards = cache.shards.iter();
+            shards.map(|shard| most(&shard.lock().unwrap())).sum()
+        };
         for number in 0..100_000 {
+            let text = number.to_string();
+            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+        }
+        let entries = kept(&|shard| shard.entries.len());
+        assert!(entries <= SHARDS * ROOM, "{entries}");
+        let long = "x".repeat(LONGEST - 100);
+        for number in 0..2_000 {
+            let text = format!("{number}{long}");
+            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+        }
+        let bytes = kept(&|shard| shard.entries.values().map(Entry::size).sum());
+        assert!((1..=SHARDS * BYTES).contains(&bytes), "{bytes}");
+        assert_eq!(bytes, kept(&|shard| shard.bytes));
+        let huge = cache.key(Via::Bearer, "huge");
+        cache.keep(&huge, 0, &caller(&"x".repeat(LONGEST)), None, now);
+        assert_eq!(cache.find(&huge, 0, now), None);
+    }
+
+    #[test]
+    fn what_has_ended_does_not_stay() {
+        let cache = Cache::default();
+        let now = SystemTime::UNIX_EPOCH + TIME;
+        for number in 0..1_000 {
+            let text = number.to_string();
+            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+        }
+        for number in 1_000..1_100 {
+            let text = number.to_string();
             cache.keep(
-                Cache::key(b"", &number.to_string()),
+                &cache.key(Via::Bearer, &text),
                 0,
                 &caller("x"),
                 None,
-                now,
+                now + TIME,
             );
         }
-        let kept: usize = cache
-            .shards
-            .iter()
-            .map(|shard| shard.lock().unwrap().len())
-            .sum();
-        assert!(kept <= SHARDS * ROOM, "{kept}");
-        let huge = Cache::key(b"", "huge");
-        cache.keep(huge, 0, &caller(&"x".repeat(LONGEST)), None, now);
-        assert_eq!(cache.find(&huge, 0, now), None);
+        let shards = cache.shards.iter();
+        let kept: usize = shards.map(|one| one.lock().unwrap().entries.len()).sum();
+        assert_eq!(kept, 100);
     }
 }

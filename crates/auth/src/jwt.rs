@@ -200,19 +200,12 @@ impl Jwt {
     }
 
     /// Who holds this token.
-    pub fn verify(&self, token: &str, via: Via, now: SystemTime) -> Result<Caller, Denied> {
+    pub fn verify(&self, token: &str, via: Via, now: SystemTime) -> Result<Arc<Caller>, Denied> {
         if token.len() > MAX_TOKEN {
             return Err(Denied::TooLong);
         }
         let generation = self.settings.keys.generation();
-        let cached = Cache::key(
-            if via == Via::Cookie {
-                b"cookie"
-            } else {
-                b"bearer"
-            },
-            token,
-        );
+        let cached = self.cache.key(via, token);
         if let Some(caller) = self.cache.find(&cached, generation, now) {
             return Ok(caller);
         }
@@ -220,9 +213,9 @@ impl Jwt {
             return Err(Denied::Malformed);
         }
         let claims = self.check_signature(token)?;
-        let caller = Claims(&claims).decide(&self.settings, via, now)?;
+        let caller = Arc::new(Claims(&claims).decide(&self.settings, via, now)?);
         self.cache
-            .keep(cached, generation, &caller, caller.expires, now);
+            .keep(&cached, generation, &caller, caller.expires, now);
         Ok(caller)
     }
 

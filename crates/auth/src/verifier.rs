@@ -37,7 +37,11 @@ impl Verifier {
     /// Every credential that is present must be good, and all must name the same user (and tenant, where two name one);
     /// then the one listed first speaks. Several verifiers that read the same place share one credential: there it is
     /// enough that one of them accepts it, as with several keys.
-    pub fn identify(&self, presented: &Presented<'_>, now: SystemTime) -> Result<Caller, Denied> {
+    pub fn identify(
+        &self,
+        presented: &Presented<'_>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, Denied> {
         let mut found = Vec::new();
         self.examine(presented, now, &mut found);
         judge(found)
@@ -83,7 +87,7 @@ impl Verifier {
             Self::ApiKeys(keys) => keys.examine(presented.headers, now, found),
             Self::ClientCertificate(verifier) => found.push(Found {
                 place: Place::Handshake,
-                outcome: verifier.identify(presented.certificate, now),
+                outcome: verifier.identify(presented.certificate, now).map(Arc::new),
             }),
             Self::Any(several) => several
                 .iter()
@@ -107,12 +111,12 @@ pub(crate) enum Place<'v> {
 #[derive(Debug)]
 pub(crate) struct Found<'v> {
     pub(crate) place: Place<'v>,
-    pub(crate) outcome: Result<Caller, Denied>,
+    pub(crate) outcome: Result<Arc<Caller>, Denied>,
 }
 
-fn judge(mut found: Vec<Found<'_>>) -> Result<Caller, Denied> {
+fn judge(mut found: Vec<Found<'_>>) -> Result<Arc<Caller>, Denied> {
     found.retain(|one| !matches!(one.outcome, Err(Denied::Missing)));
-    let mut speaker: Option<&Caller> = None;
+    let mut speaker: Option<&Arc<Caller>> = None;
     for (index, one) in found.iter().enumerate() {
         let here = || found.iter().filter(|other| other.place == one.place);
         if found[..index]

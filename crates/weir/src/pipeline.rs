@@ -152,7 +152,6 @@ async fn exchange(
         identify(&gateway.plan, &asked, &head, &presented, SystemTime::now())
     })
     .await?;
-    let caller = Arc::new(caller);
     ledger.identified(&caller);
     route.require.check(&caller)?;
 
@@ -277,9 +276,9 @@ pub(crate) fn identify(
     head: &Parts,
     presented: &Presented<'_>,
     now: SystemTime,
-) -> Result<Caller, Refusal> {
+) -> Result<Arc<Caller>, Refusal> {
     let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
-        return Ok(Caller::default());
+        return Ok(Arc::default());
     };
     let caller = match auth.verifier.identify(presented, now) {
         Ok(caller) => caller,

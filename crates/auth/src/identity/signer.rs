@@ -171,6 +171,7 @@ mod tests {
         };
         let read = verifier("agents")
             .verify(token.to_str().unwrap(), Via::Cookie, now)
+            .map(Arc::unwrap_or_clone)
             .unwrap();
         assert_eq!(
             (read.user, read.tenant, read.roles, read.scopes),

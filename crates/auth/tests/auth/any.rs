@@ -140,7 +140,7 @@ fn a_prefix_keeps_two_issuers_people_apart() {
             .map(|(name, value)| (name, value.parse().unwrap()))
             .collect();
         let caller = both.identify(&Presented::of(&headers), now());
-        caller.map(|caller| caller.user.unwrap())
+        caller.map(|caller| caller.user.clone().unwrap())
     };
     let bearer = (header::AUTHORIZATION, format!("Bearer {}", token(0, "7")));
     let cookie = (header::COOKIE, format!("other={}", token(1, "7")));

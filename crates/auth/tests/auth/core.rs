@@ -85,7 +85,8 @@ impl Vector {
     }
 
     fn identify(&self) -> Result<Caller, Denied> {
-        self.verifier(|_| {}).identify(&self.headers(), self.now())
+        let caller = self.verifier(|_| {}).identify(&self.headers(), self.now());
+        caller.map(Arc::unwrap_or_clone)
     }
 }
 

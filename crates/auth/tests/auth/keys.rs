@@ -149,7 +149,7 @@ fn the_rfcs_own_tokens() {
         Jwt::new(settings)
             .unwrap()
             .verify(token, Via::Bearer, then)
-            .map(|caller| caller.user)
+            .map(|caller| caller.user.clone())
     };
     let joe = Ok(Some("joe".to_owned()));
     // A.2

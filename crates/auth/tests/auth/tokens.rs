@@ -80,6 +80,7 @@ pub(crate) fn verify(settings: JwtSettings, token: &str) -> Result<Caller, Denie
     Jwt::new(settings)
         .unwrap()
         .verify(token, Via::Bearer, now())
+        .map(Arc::unwrap_or_clone)
 }
 
 pub(crate) fn ask(claims: &Value) -> Result<Caller, Denied> {

@@ -1,6 +1,6 @@
 //! The Katana cookie against vectors in Microsoft's own format, each with the answer a strict verifier gives.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -85,6 +85,7 @@ impl Vector {
         AspNetCookie::new(self.settings())
             .unwrap()
             .identify(&self.headers(), self.now())
+            .map(Arc::unwrap_or_clone)
     }
 
     /// The vectors write RFC 3339 in whole seconds UTC, all in January 2026.
