@@ -14,7 +14,7 @@ mod tokens;
 mod window;
 
 pub use gcra::Pace;
-pub use headers::{Unit, headers, retry_after};
+pub use headers::{Headers, Unit, retry_after};
 pub use key::{Facts, Identity, Key, KeySource, KeySourceError};
 pub use quota::{Quota, QuotaError};
 pub use rate::{Algorithm, Allowed, RateLimit, Wait};

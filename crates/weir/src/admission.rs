@@ -10,47 +10,55 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use weir_config::plan::{LimitKind, OnStoreFailure};
+use weir_config::plan::{LimitKind, OnStoreFailure, Route};
 use weir_limit::{Allowed, Facts, Key, Wait};
 use weir_store::{Ask, Store, Tag};
 
 use crate::{
     client::Client,
+    gateway::Gateway,
     ledger::Ledger,
     limits::{LimitState, Local},
     refusal::Refusal,
     reservation::{Account, Reservation},
 };
 
-/// Asks all of `limits`; what the caller is told of them, and what it holds until the exchange is over, go to the ledger. Waits where a
+/// Asks all limits of the route; what the caller is told of them, and what it holds until the exchange is over, go to the ledger. Waits where a
 /// limit delays.
 pub(crate) async fn admit(
-    limits: Vec<&LimitState>,
+    gateway: &Gateway,
+    route: &Route,
     facts: &Facts<'_>,
     client: &Client,
     ledger: &mut Ledger,
 ) -> Result<(), Refusal> {
+    let limits = || route.limits.iter().map(|index| &gateway.limits[*index]);
     // Streams first: that costs nothing, and a slot gives itself back.
-    for state in &limits {
+    for state in limits() {
         if let Local::Streams(streams) = &state.counter {
             let slot = streams.acquire(&state.limit.by.key(facts));
             state.series.decided(word(slot.is_some(), false));
             ledger.holds(slot.ok_or(Refusal::TooManyStreams)?);
         }
     }
-    let mut asked: Vec<Asked<'_>> = limits
-        .into_iter()
+    let mut asked: Vec<Asked<'_>> = limits()
         .filter(|state| !matches!(state.counter, Local::Streams(_)))
         .map(|state| Asked::new(state, facts))
         .collect();
-    ask_stores(&mut asked).await;
+    // Boxed, as the other waits are: one future per connection carries the whole pipeline, and few requests wait here.
+    if asked
+        .iter()
+        .any(|one| matches!(one.place, Place::There(..)))
+    {
+        Box::pin(ask_stores(&mut asked)).await;
+    }
     let now = SystemTime::now();
     for one in &mut asked {
         one.ask_here(facts, now);
     }
     let verdict = verdict(&asked);
     if verdict.is_err() {
-        give_back(&mut asked, now).await;
+        Box::pin(give_back(&mut asked, now)).await;
     }
     asked.iter().for_each(|one| one.tell(ledger));
     if let Err((refusal, wait)) = verdict {
@@ -63,7 +71,10 @@ pub(crate) async fn admit(
             ledger.reserves(reservation);
         }
     }
-    hold(delay, client).await
+    if delay.is_zero() {
+        return Ok(());
+    }
+    Box::pin(hold(delay, client)).await
 }
 
 /// One limit and its answer.
@@ -124,7 +135,10 @@ impl<'a> Asked<'a> {
         if self.answer.is_some() || matches!(self.place, Place::Allow | Place::Deny) {
             return;
         }
-        let key = self.state.limit.by.key(facts);
+        let key = match self.place {
+            Place::Here(key) => key,
+            _ => self.state.limit.by.key(facts),
+        };
         self.answer = match &self.state.counter {
             Local::Rate(rate) => Some(rate.check(&key, now)),
             Local::Tokens(tokens) => Some(tokens.reserve(&key, self.state.amount(), now)),
@@ -159,7 +173,7 @@ impl<'a> Asked<'a> {
 
     /// Counts the decision, and tells the client unless it is none of its business.
     fn tell(&self, ledger: &mut Ledger) {
-        let (Some(answer), Some((quota, unit))) = (&self.answer, self.state.quota()) else {
+        let (Some(answer), Some(headers)) = (&self.answer, &self.state.headers) else {
             return;
         };
         let dry_run = self.state.limit.dry_run;
@@ -170,12 +184,7 @@ impl<'a> Asked<'a> {
             Err(_) => word(false, dry_run),
         });
         if !dry_run {
-            ledger.tells(weir_limit::headers(
-                &self.state.limit.name,
-                &quota,
-                unit,
-                answer,
-            ));
+            ledger.tells(headers.after(answer));
         }
     }
 
@@ -217,9 +226,6 @@ async fn ask_stores(asked: &mut [Asked<'_>]) {
             Some((_, _, members)) => members.push(index),
             None => groups.push((store, tag, vec![index])),
         }
-    }
-    if groups.is_empty() {
-        return;
     }
     let answers = join_all(groups.iter().map(async |(store, tag, members)| {
         let asks: Vec<Ask<'_>> = members.iter().filter_map(|one| asked[*one].ask()).collect();
@@ -278,9 +284,6 @@ async fn give_back(asked: &mut [Asked<'_>], now: SystemTime) {
 
 /// A client that leaves meanwhile, or a weir that stops, ends the wait.
 async fn hold(delay: Duration, client: &Client) -> Result<(), Refusal> {
-    if delay.is_zero() {
-        return Ok(());
-    }
     let _waiting = client.downstream.wait_on_upstream();
     tokio::select! {
         () = tokio::time::sleep(delay) => Ok(()),

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use weir_config::plan::{Limit, LimitKind};
-use weir_limit::{Algorithm, Key, Pace, Quota, RateLimit, StreamLimit, TokenBudget, Unit};
+use weir_limit::{Algorithm, Headers, Key, Pace, RateLimit, StreamLimit, TokenBudget, Unit};
 use weir_meter::{LimitSeries, Meter, StoreSeries};
 use weir_store::{Counter, Store, StoreEvents};
 
@@ -19,6 +19,8 @@ pub(crate) struct LimitState {
     pub(crate) counter: Local,
     /// With others.
     pub(crate) store: Option<Arc<Store>>,
+    /// What its clients are told; `None`: it has no quota to tell of.
+    pub(crate) headers: Option<Headers>,
     /// What it decided.
     pub(crate) series: Arc<LimitSeries>,
 }
@@ -56,6 +58,7 @@ impl LimitState {
         Self {
             name: limit.name.as_str().into(),
             counter,
+            headers: headers(limit),
             store: limit.store.map(|index| Arc::clone(&stores[index])),
             series: before.map_or_else(
                 || Arc::new(meter.limit(&limit.name)),
@@ -84,15 +87,6 @@ impl LimitState {
         }
     }
 
-    /// The quota and what it counts, where there is one.
-    pub(crate) fn quota(&self) -> Option<(Quota, Unit)> {
-        match self.limit.kind {
-            LimitKind::Rate(quota, _) => Some((quota, Unit::Requests)),
-            LimitKind::Tokens { quota, .. } => Some((quota, Unit::Tokens)),
-            LimitKind::Streams(_) => None,
-        }
-    }
-
     /// How the store counts it, where a store can.
     pub(crate) fn shared(&self) -> Option<Counter> {
         match self.limit.kind {
@@ -105,6 +99,15 @@ impl LimitState {
             LimitKind::Streams(_) => None,
         }
     }
+}
+
+fn headers(limit: &Limit) -> Option<Headers> {
+    let (quota, unit) = match limit.kind {
+        LimitKind::Rate(quota, _) => (quota, Unit::Requests),
+        LimitKind::Tokens { quota, .. } => (quota, Unit::Tokens),
+        LimitKind::Streams(_) => return None,
+    };
+    Some(Headers::new(&limit.name, &quota, unit))
 }
 
 /// Counts what happens between weir and a store.

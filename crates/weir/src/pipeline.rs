@@ -162,7 +162,9 @@ async fn exchange(
         ip: sender.address,
         headers: &head.headers,
     };
-    admit(gateway, route, client, &facts, ledger).await?;
+    if !route.limits.is_empty() {
+        admission::admit(gateway, route, &facts, client, ledger).await?;
+    }
     if declared_length(&head.headers) > Some(route.max_body) {
         return Err(Refusal::TooLarge);
     }
@@ -310,26 +312,6 @@ pub(crate) fn identify(
         )?;
     }
     Ok(caller)
-}
-
-/// Whether this caller may proceed now. All limits of the route are asked; the longest wait speaks.
-async fn admit(
-    gateway: &Gateway,
-    route: &Route,
-    client: &Client,
-    facts: &Facts<'_>,
-    ledger: &mut Ledger,
-) -> Result<(), Refusal> {
-    let limits: Vec<_> = route
-        .limits
-        .iter()
-        .map(|index| &gateway.limits[*index])
-        .collect();
-    if limits.is_empty() {
-        return Ok(());
-    }
-    // Boxed: one future per connection carries the whole pipeline, and few requests wait here.
-    Box::pin(admission::admit(limits, facts, client, ledger)).await
 }
 
 /// A path with the query exactly as it came.
