@@ -113,7 +113,7 @@ fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 }
 
 /// Twice as many digits as there are bytes.
-fn write_hex(bytes: &[u8], text: &mut [u8]) {
+pub(crate) fn write_hex(bytes: &[u8], text: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];

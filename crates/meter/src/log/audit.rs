@@ -3,7 +3,13 @@
 
 use std::{cell::RefCell, io, net::IpAddr, sync::Arc, thread, time::SystemTime};
 
-use super::{PATIENCE, Target, entry::Value, json, queue::Queue, sink::Sink};
+use super::{
+    PATIENCE, Target,
+    entry::{Fields, Value},
+    json,
+    queue::Queue,
+    sink::Sink,
+};
 use crate::{Meter, trace::TraceContext};
 
 /// An open audit log. The last lines are written when it is dropped.
@@ -73,7 +79,7 @@ impl AuditLog {
         }
         LINE.with_borrow_mut(|line| {
             line.clear();
-            json::object(line, |field| event.fields(&self.service, field));
+            json::object(line, |fields| event.fields(&self.service, fields));
             self.queue.push(line);
         });
     }
@@ -85,24 +91,24 @@ impl AuditLog {
 }
 
 impl Event<'_> {
-    fn fields(&self, service: &str, field: &mut dyn FnMut(&'static str, Value<'_>)) {
-        use Value::{Address, Null, Number, Text, Time};
-        field("timestamp", Time(self.timestamp));
-        field("service", Text(service));
-        field("event", Text(self.event));
+    fn fields(&self, service: &str, line: &mut impl Fields) {
+        use Value::{Address, Id, Null, Number, Text, Time};
+        line.field("timestamp", Time(self.timestamp));
+        line.field("service", Text(service));
+        line.field("event", Text(self.event));
         if let Some(refused) = &self.refused {
-            field("reason", Text(refused.reason));
-            field("trace_id", Text(&refused.trace.trace_id_hex()));
-            field("tenant_id", refused.tenant.map_or(Null, Text));
-            field("user_id", refused.user.map_or(Null, Text));
-            field("client", Address(refused.client));
-            field("method", Text(refused.method));
-            field("path", Text(refused.path));
-            field("route", Text(refused.route));
-            field("status", Number(refused.status.into()));
+            line.field("reason", Text(refused.reason));
+            line.field("trace_id", Id(&refused.trace.trace_id));
+            line.field("tenant_id", refused.tenant.map_or(Null, Text));
+            line.field("user_id", refused.user.map_or(Null, Text));
+            line.field("client", Address(refused.client));
+            line.field("method", Text(refused.method));
+            line.field("path", Text(refused.path));
+            line.field("route", Text(refused.route));
+            line.field("status", Number(refused.status.into()));
         }
         if let Some(detail) = self.detail {
-            field("detail", Text(detail));
+            line.field("detail", Text(detail));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{
-    entry::{Entry, Value},
+    entry::{Entry, Fields, Value},
     json, time,
 };
 
@@ -21,15 +21,22 @@ const ELSEWHERE: [&str; 7] = [
 /// Appends the line and its end.
 pub(super) fn write(entry: &Entry<'_>, line: &mut Vec<u8>) {
     write_head(entry, line).expect("a Vec takes all");
-    entry.fields("", |name, value| {
-        if !ELSEWHERE.contains(&name) && !matches!(value, Value::Null) {
-            line.push(b' ');
-            line.extend_from_slice(name.as_bytes());
-            line.push(b'=');
-            write_value(value, line).expect("a Vec takes all");
-        }
-    });
+    entry.fields("", &mut Rest(line));
     line.push(b'\n');
+}
+
+/// What is not said at the start.
+struct Rest<'l>(&'l mut Vec<u8>);
+
+impl Fields for Rest<'_> {
+    fn field(&mut self, name: &'static str, value: Value<'_>) {
+        if !ELSEWHERE.contains(&name) && !matches!(value, Value::Null) {
+            self.0.push(b' ');
+            self.0.extend_from_slice(name.as_bytes());
+            self.0.push(b'=');
+            write_value(value, self.0).expect("a Vec takes all");
+        }
+    }
 }
 
 /// `2026-11-20T08:00:00.123Z info POST /chat/backend/run 200 2082.500ms`
@@ -49,10 +56,11 @@ fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
     match value {
         Value::Text(text) => write_word(text, line)?,
         Value::Bytes(bytes) => write_word(&String::from_utf8_lossy(bytes), line)?,
+        Value::Id(id) => json::write_id(id, line),
         Value::Number(number) => json::write_number(number, line),
         Value::Millis(duration) => json::write_millis(duration, line),
         Value::Time(at) => line.extend_from_slice(&time::text(at)),
-        Value::Address(address) => json::write_address(address, line)?,
+        Value::Address(address) => json::write_address(address, line),
         Value::Null => {}
     }
     Ok(())
