@@ -55,10 +55,10 @@ impl RequestHead {
     }
 
     /// Adds a line of text that is no value yet. Text that could end the line is left out, and its line with it.
-    pub fn text(&mut self, name: &HeaderName, text: &str) {
-        if is_text(text.as_bytes()) {
+    pub fn text(&mut self, name: &HeaderName, text: &[u8]) {
+        if is_text(text) {
             self.begin(name);
-            self.bytes.extend_from_slice(text.as_bytes());
+            self.bytes.extend_from_slice(text);
             self.bytes.extend_from_slice(b"\r\n");
         }
     }
@@ -73,7 +73,7 @@ impl RequestHead {
         };
         match framing {
             Some(Framing::Length(length)) => {
-                self.text(&header::CONTENT_LENGTH, &length.to_string());
+                self.text(&header::CONTENT_LENGTH, length.to_string().as_bytes());
             }
             Some(Framing::Chunked) => self
                 .bytes
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn text_cannot_end_a_line() {
         let mut head = RequestHead::new(&Method::GET, &"/".parse().unwrap());
-        head.text(&header::VIA, "a\r\nb: c");
-        head.text(&header::FROM, "1");
+        head.text(&header::VIA, b"a\r\nb: c");
+        head.text(&header::FROM, b"1");
         let empty = Empty::<bytes::Bytes>::new();
         assert_eq!(written(head, empty), "GET / HTTP/1.1\r\nfrom: 1\r\n\r\n");
     }

@@ -111,16 +111,16 @@ impl Sender {
         let host = self.host.as_ref().unwrap_or(host);
         let mut listed = String::with_capacity(48);
         push(&mut listed, self.address);
-        out.text(&REAL_IP, &listed);
+        out.text(&REAL_IP, listed.as_bytes());
         for proxy in &path[1..] {
             listed.push_str(", ");
             push(&mut listed, *proxy);
         }
-        out.text(&FORWARDED_FOR, &listed);
-        out.text(&FORWARDED_PROTO, self.scheme());
+        out.text(&FORWARDED_FOR, listed.as_bytes());
+        out.text(&FORWARDED_PROTO, self.scheme().as_bytes());
         out.line(&FORWARDED_HOST, host);
         if self.forwarded {
-            out.text(&header::FORWARDED, &self.elements(path, host));
+            out.text(&header::FORWARDED, self.elements(path, host).as_bytes());
         }
     }
 

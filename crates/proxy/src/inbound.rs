@@ -32,18 +32,27 @@ pub struct Kind {
 impl Kind {
     /// Decides from the answer's head; `always` is the route's `stream = true`.
     pub fn of(method: &Method, head: &response::Parts, body: &Incoming, always: bool) -> Self {
-        let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
-        let sized = head.headers.contains_key(header::CONTENT_LENGTH) && !chunked;
+        // Walked once: to look each of them up takes three times as long in a map of this size.
+        let (mut chunked, mut sized, mut encoded, mut kind) = (false, false, false, None);
+        for (name, value) in &head.headers {
+            match name.as_str() {
+                "transfer-encoding" => chunked = true,
+                "content-length" => sized = true,
+                "content-encoding" => encoded |= !is_no_coding(value),
+                "content-type" if kind.is_none() => kind = Some(value),
+                _ => {}
+            }
+        }
+        sized &= !chunked;
         let bodyless = *method == Method::HEAD
             || head.status.is_informational()
             || matches!(
                 head.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
-        let essence = essence(&head.headers);
+        let essence = kind.map_or("", essence_of);
         let stream = !bodyless && (is_stream_type(essence) || (always && !sized));
         let media = Media::of(essence.as_bytes());
-        let encoded = !is_plain(&head.headers);
         let readable = stream && media == Media::Sse && !encoded;
         Self {
             stream,
@@ -68,21 +77,24 @@ fn is_json(essence: &str) -> bool {
 
 /// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.
 pub fn inbound(headers: &mut HeaderMap, stream: bool) {
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away.
-        headers.remove(header::CONTENT_LENGTH);
-    }
+    // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away.
+    let coded = headers
+        .keys()
+        .any(|name| *name == header::TRANSFER_ENCODING);
     let hop = HopByHop::of(headers);
     let gone: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| hop.contains(name))
+        .filter(|name| {
+            hop.contains(name)
+                // Addressed to the proxy in front of the upstream, which is weir: obeyed by never buffering, not passed on.
+                || **name == ACCEL_BUFFERING
+                || coded && **name == header::CONTENT_LENGTH
+        })
         .cloned()
         .collect();
     for name in gone {
         headers.remove(name);
     }
-    // Addressed to the proxy in front of the upstream, which is weir: obeyed by never buffering, not passed on.
-    headers.remove(ACCEL_BUFFERING);
     if stream {
         headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
         if !says_no_transform(headers) {
@@ -107,10 +119,12 @@ pub(crate) fn says_no_transform(headers: &HeaderMap) -> bool {
 
 /// The media type without parameters, as sent (compared without regard to case).
 pub(crate) fn essence(headers: &HeaderMap) -> &str {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map_or("", |value| value.split(';').next().unwrap_or("").trim())
+    headers.get(header::CONTENT_TYPE).map_or("", essence_of)
+}
+
+fn essence_of(kind: &HeaderValue) -> &str {
+    let kind = kind.to_str().unwrap_or("");
+    kind.split(';').next().unwrap_or("").trim()
 }
 
 pub(crate) fn is_stream_type(essence: &str) -> bool {
@@ -128,16 +142,20 @@ pub(crate) fn is_stream_type(essence: &str) -> bool {
             .is_some_and(|head| head.eq_ignore_ascii_case("application/grpc+"))
 }
 
-/// Whether the bytes are the text itself. `none` is not a coding, but servers in the field send it.
+/// Whether the bytes are the text itself.
 pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
-        .all(|value| {
-            value.as_bytes().is_empty()
-                || value.as_bytes().eq_ignore_ascii_case(b"identity")
-                || value.as_bytes().eq_ignore_ascii_case(b"none")
-        })
+        .all(is_no_coding)
+}
+
+/// `none` is not a coding, but servers in the field send it.
+fn is_no_coding(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.is_empty()
+        || value.eq_ignore_ascii_case(b"identity")
+        || value.eq_ignore_ascii_case(b"none")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! each try. The client's own map is only read. Order is policy: hop-by-hop headers first, then everything a client may not claim, weir's
 //! own words last, so that nothing a client wrote (`Connection: X-Forwarded-For`, an underscore twin) can take them away again.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use weir_h1::RequestHead;
 
@@ -68,19 +70,21 @@ pub struct Outbound<'a> {
     pub via: Option<Version>,
     /// What of it stays here: names that only weir may write, and credentials that it has read.
     pub withheld: &'a [HeaderName],
-    /// Who it is, as headers, and what else weir says; written last. A client's own of these names is withheld.
+    /// Who it is, in printable ASCII; what has no text is not known. A client's own of these names is withheld.
+    pub caller: &'a [(HeaderName, Cow<'a, str>)],
+    /// What else weir says; written last, and a client's own withheld likewise.
     pub added: &'a [(HeaderName, HeaderValue)],
     /// It asks for a WebSocket.
     pub upgrade: bool,
     /// weir's own span, so that the upstream's becomes its child.
-    pub traceparent: HeaderValue,
+    pub traceparent: [u8; 55],
 }
 
 /// Where the lines of a head go.
 pub(crate) trait Lines {
     fn line(&mut self, name: &HeaderName, value: &HeaderValue);
     /// The same of text that is no value yet.
-    fn text(&mut self, name: &HeaderName, text: &str);
+    fn text(&mut self, name: &HeaderName, text: &[u8]);
 }
 
 impl Lines for RequestHead {
@@ -88,7 +92,7 @@ impl Lines for RequestHead {
         Self::line(self, name, value);
     }
 
-    fn text(&mut self, name: &HeaderName, text: &str) {
+    fn text(&mut self, name: &HeaderName, text: &[u8]) {
         Self::text(self, name, text);
     }
 }
@@ -98,8 +102,8 @@ impl Lines for HeaderMap {
         self.append(name, value.clone());
     }
 
-    fn text(&mut self, name: &HeaderName, text: &str) {
-        if let Ok(value) = HeaderValue::from_str(text) {
+    fn text(&mut self, name: &HeaderName, text: &[u8]) {
+        if let Ok(value) = HeaderValue::from_bytes(text) {
             self.append(name, value);
         }
     }
@@ -119,7 +123,10 @@ impl Outbound<'_> {
         if let Some(version) = self.via {
             out.line(&header::VIA, &via(version));
         }
-        out.line(&TRACEPARENT, &self.traceparent);
+        out.text(&TRACEPARENT, &self.traceparent);
+        for (name, text) in self.caller.iter().filter(|(_, text)| !text.is_empty()) {
+            out.text(name, text.as_bytes());
+        }
         for (name, value) in self.added {
             out.line(name, value);
         }
@@ -166,12 +173,13 @@ mod tests {
                 HeaderName::from_static("x-weir-user"),
                 HeaderName::from_static("x-weir-roles"),
             ],
-            added: &[(
-                HeaderName::from_static("x-weir-user"),
-                HeaderValue::from_static("ana"),
-            )],
+            caller: &[
+                (HeaderName::from_static("x-weir-user"), "ana".into()),
+                (HeaderName::from_static("x-weir-tenant"), "".into()),
+            ],
+            added: &[],
             upgrade: false,
-            traceparent: HeaderValue::from_static("00-1-2-01"),
+            traceparent: *b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }
         .write(&mut out);
         out
@@ -207,11 +215,15 @@ mod tests {
         assert_eq!(one("x-forwarded-proto"), ["http"]);
         assert_eq!(one("x-forwarded-host"), ["asked.test"]);
         assert_eq!(one("x-weir-user"), ["ana"]);
-        assert_eq!(one("traceparent"), ["00-1-2-01"]);
+        assert_eq!(
+            one("traceparent"),
+            ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+        );
         for gone in [
             "forwarded",
             "x-original-url",
             "x-weir-roles",
+            "x-weir-tenant",
             "x_weir_user",
             "connection",
             "authorization",

@@ -8,9 +8,12 @@ use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST};
 use crate::host;
 
 /// A host and perhaps a port, as the client named them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Authority {
-    host: Box<str>,
+    /// All of it in the one form.
+    text: Box<str>,
+    /// How much of the text is the host.
+    host: usize,
     port: Option<u16>,
 }
 
@@ -20,24 +23,41 @@ impl Authority {
     /// # Errors
     /// Empty text, user information, anything that is no host name, a port beyond 65535.
     pub fn parse(text: &str) -> Result<Self, AuthorityError> {
-        if text.is_empty() {
-            return Err(AuthorityError::Empty);
-        }
-        if text.contains('@') {
-            return Err(AuthorityError::UserInfo);
-        }
+        // What is wrong with most of those that are wrong; looked for only then, because a good one has none.
+        Self::read(text).map_err(|error| match text {
+            "" => AuthorityError::Empty,
+            _ if text.contains('@') => AuthorityError::UserInfo,
+            _ => error,
+        })
+    }
+
+    fn read(text: &str) -> Result<Self, AuthorityError> {
         // The last colon, unless it is inside the brackets of an address.
         let (name, port) = match text.rsplit_once(':') {
             Some((name, port)) if !port.contains(']') => (name, parse_port(port)?),
             _ => (text, None),
         };
-        let host = host::name(name).ok_or(AuthorityError::Host)?.into();
-        Ok(Self { host, port })
+        let mut text = host::name(name).ok_or(AuthorityError::Host)?;
+        let host = text.len();
+        if let Some(port) = port {
+            text.push(':');
+            text.push_str(&port.to_string());
+        }
+        Ok(Self {
+            text: text.into(),
+            host,
+            port,
+        })
+    }
+
+    /// `host` or `host:port`, as [`Authority::host`] and [`Authority::port`] say them.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Lower case, without a trailing dot; an IPv6 address in its shortest form and brackets.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.text[..self.host]
     }
 
     /// The port, if the client named one.
@@ -46,13 +66,18 @@ impl Authority {
     }
 }
 
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("host", &self.host())
+            .field("port", &self.port)
+            .finish()
+    }
+}
+
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host)?;
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.text)
     }
 }
 

@@ -74,14 +74,15 @@ pub(crate) fn name(text: &str) -> Option<String> {
         return Some(format!("[{address}]"));
     }
     let text = text.strip_suffix('.').unwrap_or(text);
-    let fits = text.len() <= 253
-        && text.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        });
-    fits.then(|| text.to_ascii_lowercase())
+    let mut label = 0;
+    for byte in text.bytes() {
+        label = match byte {
+            b'.' if label > 0 => 0,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' if label < 63 => label + 1,
+            _ => return None,
+        };
+    }
+    (label > 0 && text.len() <= 253).then(|| text.to_ascii_lowercase())
 }
 
 #[cfg(test)]

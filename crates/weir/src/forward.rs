@@ -1,9 +1,11 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{pin::pin, sync::Arc, time::SystemTime};
 
-use http::{HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery,
+};
 use hyper::body::Incoming;
 use weir_auth::{Caller, Withheld, identity, upgrade};
 use weir_config::plan::Authorization;
@@ -66,7 +68,7 @@ impl Forward<'_> {
         let waiting = self.client.downstream.wait_on_upstream();
         let max_body = gateway.plan.routes[self.asked.route].max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
-        let asked = self.asked_host()?;
+        let asked = self.asked_host(&head.headers)?;
         let (withheld, added) = self.headers(gateway, &head, ledger);
         let outbound = Outbound {
             headers: &head.headers,
@@ -74,7 +76,8 @@ impl Forward<'_> {
             asked: &asked,
             sender: self.sender,
             via: gateway.plan.via.then_some(head.version),
-            withheld: &withheld,
+            withheld: &withheld.names,
+            caller: &identity::headers(self.caller),
             added: &added,
             upgrade: self.upgrade.is_some(),
             traceparent: ledger.traceparent(),
@@ -88,9 +91,11 @@ impl Forward<'_> {
             handshake: self.upgrade.map(|upgrade| &upgrade.handshake),
         };
         ledger.uploads(&upload);
+        // Pinned here and not in the macro, which would move it once more.
+        let mut sent = pin!(send::send(self.upstream, self.timeout, outgoing));
         let mut answer = tokio::select! {
             biased;
-            answer = send::send(self.upstream, self.timeout, outgoing) => answer?,
+            answer = &mut sent => answer?,
             () = self.client.downstream.was_cut() => return Err(Refusal::Stopping),
         };
         ledger.answered_by(answer.lease.server());
@@ -124,13 +129,16 @@ impl Forward<'_> {
         gateway: &Gateway,
         head: &Parts,
         ledger: &Ledger,
-    ) -> (Vec<HeaderName>, Vec<(HeaderName, HeaderValue)>) {
+    ) -> (Withheld, Vec<(HeaderName, HeaderValue)>) {
         let reserved = |name: &&HeaderName| gateway.plan.reserved.contains(name.as_str());
-        let mut withheld: Vec<_> = head.headers.keys().filter(reserved).cloned().collect();
-        if !withheld.is_empty() {
+        let mut withheld = Withheld {
+            names: head.headers.keys().filter(reserved).cloned().collect(),
+            protocols: None,
+        };
+        if !withheld.names.is_empty() {
             ledger.forged();
         }
-        let mut added = identity::headers(self.caller);
+        let mut added = Vec::new();
         let upstream = &self.upstream.settings().name;
         let signed = gateway.plan.identity.as_ref().and_then(|signer| {
             signer.sign(
@@ -140,21 +148,19 @@ impl Forward<'_> {
                 SystemTime::now(),
             )
         });
-        let mut credentials = Withheld::default();
         let auth = gateway.plan.routes[self.asked.route].auth;
         if let Some(auth) = auth.map(|index| &gateway.plan.auth[index]) {
             let authorization = self.authorization == Authorization::Unless;
             auth.verifier
-                .withhold(&head.headers, authorization, &mut credentials);
+                .withhold(&head.headers, authorization, &mut withheld);
         }
-        withheld.extend(credentials.names);
-        let protocols = credentials.protocols;
+        let protocols = withheld.protocols.take();
         added.extend(protocols.map(|list| (header::SEC_WEBSOCKET_PROTOCOL, list)));
         match self.authorization {
             Authorization::Unless | Authorization::Pass => {}
-            Authorization::Strip => withheld.push(header::AUTHORIZATION),
+            Authorization::Strip => withheld.names.push(header::AUTHORIZATION),
             Authorization::Replace => {
-                withheld.push(header::AUTHORIZATION);
+                withheld.names.push(header::AUTHORIZATION);
                 let bearer = signed
                     .as_ref()
                     .map(|token| [b"Bearer ", token.as_bytes()].concat());
@@ -167,7 +173,7 @@ impl Forward<'_> {
         added.extend(signed.map(|token| (identity::IDENTITY, token)));
         if ledger.is_metered() {
             // What it used must be readable, whatever its client can unpack: otherwise asking for gzip would be the way past a budget.
-            withheld.push(header::ACCEPT_ENCODING);
+            withheld.names.push(header::ACCEPT_ENCODING);
             added.push((
                 header::ACCEPT_ENCODING,
                 HeaderValue::from_static("identity"),
@@ -177,13 +183,20 @@ impl Forward<'_> {
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.
-    fn asked_host(&self) -> Result<HeaderValue, Refusal> {
-        let settings = self.upstream.settings();
+    fn asked_host(&self, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+        let server;
         let host = match &self.asked.authority {
-            Some(authority) => authority.to_string(),
-            None => settings.servers[0].to_string(),
+            Some(authority) => authority.as_str(),
+            None => {
+                server = self.upstream.settings().servers[0].to_string();
+                &server
+            }
         };
-        HeaderValue::from_str(&host).map_err(|_| Refusal::Internal)
+        // Nearly always the client has written it in this form.
+        match headers.get(header::HOST) {
+            Some(sent) if sent.as_bytes() == host.as_bytes() => Ok(sent.clone()),
+            _ => HeaderValue::from_str(host).map_err(|_| Refusal::Internal),
+        }
     }
 
     /// Origin form: the rewritten path, and the query exactly as it came, but for a token in it that weir has read.
@@ -198,7 +211,13 @@ impl Forward<'_> {
                     None => path.into_owned(),
                 }
             }
-            _ => with_query(&path, head),
+            _ => match head.uri.path_and_query() {
+                // It need not begin with its path: in `http://a.test?q` that is only meant.
+                Some(sent) if sent.path() == path && sent.as_str().starts_with('/') => {
+                    return Ok(sent.clone());
+                }
+                _ => with_query(&path, head),
+            },
         };
         PathAndQuery::from_maybe_shared(target).map_err(|_| Refusal::Internal)
     }

@@ -172,7 +172,7 @@ impl Ledger {
     }
 
     /// weir's own span, for the upstream to continue.
-    pub(crate) fn traceparent(&self) -> HeaderValue {
+    pub(crate) fn traceparent(&self) -> [u8; 55] {
         self.facts.trace.traceparent()
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
         status: StatusCode,
         headers: &mut HeaderMap,
         stream: bool,
-        length: Option<u64>,
+        length: impl FnOnce(&HeaderMap) -> Option<u64>,
     ) -> Option<Coding> {
         let facts = &mut *self.facts;
         facts.status = status.as_u16();
@@ -253,16 +253,21 @@ impl Ledger {
         for (name, value) in facts.told.drain(..) {
             headers.append(name, value);
         }
-        if !facts.https {
+        let hsts = header::STRICT_TRANSPORT_SECURITY;
+        if !facts.https && headers.keys().any(|name| *name == hsts) {
             // RFC 6797 section 7.2: in clear, anybody could have written it.
-            headers.remove(header::STRICT_TRANSPORT_SECURITY);
+            headers.remove(hsts);
         }
         if stream {
             facts.open_stream = Some(facts.series.stream_opened());
         }
         // Behind weir's own coding nobody could read what the answer used.
-        let wish = facts.wish.take().filter(|_| facts.reservations.is_empty());
-        wish?.apply(status, headers, stream, length)
+        let wish = facts
+            .wish
+            .take()
+            .filter(|_| facts.reservations.is_empty())?;
+        let length = length(headers);
+        wish.apply(status, headers, stream, length)
     }
 
     /// Hands the record to the body, which closes it.

@@ -75,8 +75,8 @@ pub(crate) async fn handle(
                 waiting,
                 ..
             } = *passed;
-            let length = declared_length(&head.headers);
-            let coding = ledger.answered(head.status, &mut head.headers, kind.stream, length);
+            let coding =
+                ledger.answered(head.status, &mut head.headers, kind.stream, declared_length);
             let mut body = Body::upstream(
                 body,
                 lease,
@@ -335,7 +335,7 @@ fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) 
     let status = response.status();
     let length = declared_length(response.headers())
         .or_else(|| http_body::Body::size_hint(response.body()).exact());
-    let coding = ledger.answered(status, response.headers_mut(), false, length);
+    let coding = ledger.answered(status, response.headers_mut(), false, |_| length);
     let length = length.filter(|_| coding.is_none());
     // hyper writes it from the body, which a HEAD answer does not have.
     if let Some(length) = length.filter(|_| head_only) {

@@ -59,7 +59,7 @@ impl Upgrade {
         } else {
             Handshake::write(&mut head.headers);
         }
-        ledger.answered(head.status, &mut head.headers, false, Some(0));
+        ledger.answered(head.status, &mut head.headers, false, |_| Some(0));
         let tunnel = Tunnel {
             client: self.client,
             upstream,
