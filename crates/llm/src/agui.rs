@@ -14,10 +14,8 @@ use crate::{
 /// Bytes kept of a thread's id.
 const CONVERSATION: usize = 256;
 
-/// The type of the event, if `data` is one of AG-UI's: an upper-case word with the prefix of one of its families.
-pub(crate) fn event_type(data: &[u8]) -> Option<&[u8]> {
-    let field = fields(data).find(|field| field.key == b"type")?;
-    let name = field.value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+/// Whether `data` is an event of AG-UI: its type is an upper-case word with the prefix of one of its families.
+pub(crate) fn speaks(data: &[u8]) -> bool {
     const FAMILIES: [&[u8]; 12] = [
         b"RUN_",
         b"STEP_",
@@ -32,10 +30,20 @@ pub(crate) fn event_type(data: &[u8]) -> Option<&[u8]> {
         b"RAW",
         b"CUSTOM",
     ];
-    FAMILIES
-        .iter()
-        .any(|family| name.starts_with(family))
-        .then_some(name)
+    event_type(data).is_some_and(|name| FAMILIES.iter().any(|family| name.starts_with(family)))
+}
+
+/// The type of an event, escapes not resolved.
+fn event_type(data: &[u8]) -> Option<&[u8]> {
+    // Every server writes it first: then it is found without a walk, which a delta would pay for with half of all that it costs here.
+    if let Some(rest) = data.strip_prefix(b"{\"type\":\"") {
+        let end = memchr::memchr2(b'"', b'\\', rest)?;
+        if rest[end] == b'"' {
+            return Some(&rest[..end]);
+        }
+    }
+    let field = fields(data).find(|field| field.key == b"type")?;
+    field.value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// Takes one event's data.
@@ -146,17 +154,20 @@ mod tests {
             ),
             (r#"{"type":"message_start"}"#, None),
             (r#"{"type":"response.created"}"#, None),
+            (
+                r#"{"type":"RUN_STARTED\u0041"}"#,
+                Some(r"RUN_STARTED\u0041"),
+            ),
             (r#"{"type":"RUN_STAR"#, None),
+            (r#"{"type":"RUN_STAR\"#, None),
             (r#"{"type":7}"#, None),
             (r#"{"a":{"type":"RUN_STARTED"}}"#, None),
             ("[DONE]", None),
         ];
         for (data, expected) in table {
-            assert_eq!(
-                event_type(data.as_bytes()),
-                expected.map(str::as_bytes),
-                "{data}"
-            );
+            let data = data.as_bytes();
+            let found = event_type(data).filter(|_| speaks(data));
+            assert_eq!(found, expected.map(str::as_bytes), "{data:?}");
         }
     }
 

@@ -127,7 +127,12 @@ impl Scanner {
                 self.bom = Bom::Past;
                 self.keep(&BOM[..seen]);
             }
-            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+            // Every other line is empty.
+            let end = match first {
+                b'\n' | b'\r' => Some(0),
+                _ => memchr2(b'\n', b'\r', bytes),
+            };
+            let Some(end) = end else {
                 self.keep(bytes);
                 return all.len();
             };
@@ -200,7 +205,10 @@ impl Scanner {
             Some(b':') => Line::Comment,
             Some(_) => {
                 self.fields = true;
-                let (name, value) = match memchr(b':', line) {
+                // A field's name is a short word, for which to begin a search would cost more than to look.
+                let is_colon = |byte: &u8| *byte == b':';
+                let near = line.iter().take(8).position(is_colon);
+                let (name, value) = match near.or_else(|| memchr(b':', line)) {
                     Some(colon) => (&line[..colon], &line[colon + 1..]),
                     None => (line, &line[line.len()..]),
                 };

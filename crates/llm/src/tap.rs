@@ -151,7 +151,7 @@ impl Reader {
     fn data(&mut self, value: &[u8]) {
         if self.dialect == Dialect::Unknown && self.tries_left > 0 {
             self.tries_left -= 1;
-            if agui::event_type(value).is_some() {
+            if agui::speaks(value) {
                 self.dialect = Dialect::AgUi;
             } else if openai::speaks(value) {
                 self.dialect = Dialect::OpenAiChat;

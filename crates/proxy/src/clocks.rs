@@ -19,6 +19,8 @@ pub(crate) struct Clocks {
     total: Option<Instant>,
     /// Since when the upstream is waited for. Not since the last piece: while a slow client holds the body back nobody asks the upstream.
     waiting: Option<Instant>,
+    /// What comes first of them while it is waited for. A body may be asked several times before there is anything new.
+    due: Option<(Instant, Expired)>,
     /// When something was last said to the client.
     said: Instant,
     alarm: Alarm,
@@ -50,6 +52,7 @@ impl Clocks {
                 .map(|first| now + first),
             total: timeouts.total.map(|total| now + total),
             waiting: None,
+            due: None,
             said: now,
             alarm,
         }
@@ -57,7 +60,7 @@ impl Clocks {
 
     /// A piece passed; `event`: one was completed by it.
     pub(crate) fn passed(&mut self, event: bool) {
-        self.waiting = None;
+        (self.waiting, self.due) = (None, None);
         if event {
             self.first_event = None;
         }
@@ -68,12 +71,15 @@ impl Clocks {
 
     /// The upstream has nothing: waits for whichever clock is first.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        let now = Instant::now();
-        self.waiting.get_or_insert(now);
-        let (at, what) = self.next(now);
-        if at > now {
-            ready!(self.alarm.poll(cx, at));
-        }
+        let (at, what) = match self.due {
+            Some(due) => due,
+            None => {
+                let waiting = *self.waiting.get_or_insert_with(Instant::now);
+                *self.due.insert(self.next(waiting))
+            }
+        };
+        ready!(self.alarm.poll(cx, at));
+        self.due = None;
         if what == Expired::Comment {
             self.said = Instant::now();
         }
@@ -85,11 +91,8 @@ impl Clocks {
         self.alarm.rest()
     }
 
-    fn next(&self, now: Instant) -> (Instant, Expired) {
-        let idle = (
-            self.waiting.unwrap_or(now) + self.idle,
-            Expired::Limit(Outcome::Idle),
-        );
+    fn next(&self, waiting: Instant) -> (Instant, Expired) {
+        let idle = (waiting + self.idle, Expired::Limit(Outcome::Idle));
         let first = self
             .first_event
             .map(|at| (at, Expired::Limit(Outcome::FirstEvent)));

@@ -9,7 +9,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -65,6 +65,8 @@ pub struct Exchange {
 struct Watch {
     account: Account,
     seat: Seat,
+    /// Whom the seat wakes: asked at every poll, and nearly always the same.
+    wakes: Option<Waker>,
     stall: Option<Arc<Stall>>,
     version: Version,
     /// Facts that only an upstream's answer has.
@@ -233,7 +235,7 @@ impl Body {
         watch: &mut Watch,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Frame<Bytes>>> {
-        watch.seat.register(cx.waker());
+        watch.register(cx.waker());
         if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
@@ -402,6 +404,7 @@ impl Watch {
         Self {
             account: Account::open(exchange.observer, exchange.started, kind),
             seat: exchange.downstream.seat(),
+            wakes: None,
             stall: exchange.stall,
             version: exchange.version,
             kind,
@@ -410,6 +413,13 @@ impl Watch {
             waiting: None,
             left,
             state: State::Flowing,
+        }
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        if !self.wakes.as_ref().is_some_and(|had| had.will_wake(waker)) {
+            self.seat.register(waker);
+            self.wakes = Some(waker.clone());
         }
     }
 
