@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use weir_testkit::{
-    Client, End, Run, Upstream, Weir, eventually,
+    Client, End, H2, Run, Upstream, Weir, eventually,
+    h2::{END_HEADERS, END_STREAM, field, kind},
     tls::{Authority, Leaf, Pair, Tls},
 };
 
@@ -256,6 +257,57 @@ async fn what_one_host_asked_counts_at_no_other() {
     assert_eq!(status(&mut shown, "/open", "m.test").await, 200);
     let refused = [("route", "open"), ("reason", "misdirected")];
     weir.wait_metric("weir_refusals_total", &refused, 4.0).await;
+}
+
+#[tokio::test]
+async fn a_host_that_no_route_names_came_to_the_wrong_server() {
+    let authority = Authority::new("ca");
+    let site = authority.sign(Leaf::server(&["a.test", "*.b.test"]));
+    let named = "serve = \"health\"\nhost = [\"a.test\", \"x.b.test\"]";
+    let weir = with_pair(weir(), "site", &site)
+        .start(&(listener(&host("site", "")) + &route("named", "/open", named)))
+        .await;
+    let tls = Tls::to("a.test", &authority);
+    let mut clear = Client::connect(weir.address()).await;
+    let mut secure = Client::secured(weir.listeners()[1], &tls).await.unwrap();
+    for client in [&mut clear, &mut secure] {
+        for (host, target, expected) in [
+            ("evil.test", "/open", 421),
+            ("evil.test", "/", 421),
+            ("b.test", "/open", 421),
+            // Its certificate is shown, and nothing is served by that name.
+            ("y.b.test", "/open", 421),
+            ("127.0.0.1", "/open", 421),
+            ("x.b.test", "/other", 404),
+            ("x.b.test", "/open", 200),
+            ("A.test.", "/open", 200),
+        ] {
+            assert_eq!(
+                status(client, target, host).await,
+                expected,
+                "{host}{target}"
+            );
+        }
+    }
+    let mut both = H2::secured(weir.listeners()[1], &tls).await;
+    for (stream, authority, expected) in [(1, "evil.test", 421), (3, "a.test", 200)] {
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", authority),
+            (":path", "/open"),
+        ];
+        let block: Vec<u8> = fields
+            .iter()
+            .flat_map(|(name, value)| field(name, value))
+            .collect();
+        both.frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block)
+            .await;
+        assert_eq!(both.status(stream).await, expected, "{authority}");
+    }
+    let refused = [("route", "-"), ("reason", "host_unknown")];
+    weir.wait_metric("weir_refusals_total", &refused, 11.0)
+        .await;
 }
 
 #[tokio::test]

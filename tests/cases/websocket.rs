@@ -209,7 +209,8 @@ async fn a_101_that_proves_nothing_is_a_502() {
         let (mut client, exchange) = asked(&weir, &mut upstream, &[]).await;
         exchange.head("101 Switching Protocols", grant).await;
         exchange.send("not for you").await;
-        assert_eq!(client.head().await.status(), 502, "{grant:?}");
+        assert_eq!(client.answer().await.status(), 502, "{grant:?}");
+        client.closed().await;
         exchange.gone().await;
     }
     // And a perfect one that nobody asked for.
@@ -217,7 +218,8 @@ async fn a_101_that_proves_nothing_is_a_502() {
     client.request("GET", "/ws", &ASK[2..]).await;
     let exchange = upstream.exchange().await;
     exchange.head("101 Switching Protocols", &GRANT).await;
-    assert_eq!(client.head().await.status(), 502);
+    assert_eq!(client.answer().await.status(), 502);
+    client.closed().await;
     let refused = [("reason", "unexpected_upgrade")];
     weir.wait_metric("weir_refusals_total", &refused, 6.0).await;
 }

@@ -41,6 +41,8 @@ pub struct Clash {
 /// Why no rule serves a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
+    /// None is for this host, whatever the path: the request came to the wrong server, 421 (RFC 9110 section 15.5.20).
+    Host,
     /// None is for this host and path: 404.
     NotFound,
     /// Some are, but not with this method: 405.
@@ -109,7 +111,7 @@ impl Table {
     /// gives it.
     ///
     /// # Errors
-    /// When no rule is for this host and path, or none of those takes the method.
+    /// When no rule is for this host, or for this host and path, or none of those takes the method.
     pub fn find(
         &self,
         host: Option<&str>,
@@ -129,7 +131,17 @@ impl Table {
         let mut choose = |rules: &[usize]| self.choose(rules, method, &mut allow);
         let found =
             trees.find_map(|tree| tree.walk(Some(&path.as_str()[1..]), self.caseless, &mut choose));
-        found.ok_or_else(|| miss(allow))
+        found.ok_or_else(|| match host {
+            Some(host) if !self.knows(host) => Miss::Host,
+            _ => miss(allow),
+        })
+    }
+
+    /// Whether any rule could serve this host: one that names it, or one for all.
+    fn knows(&self, host: &str) -> bool {
+        !self.any.is_empty()
+            || self.exact.contains_key(host)
+            || self.below.iter().any(|(pattern, _)| pattern.matches(host))
     }
 
     /// The rules from the most to the least specific, for people to read. A rule with several hosts stands where its most specific one
@@ -360,17 +372,39 @@ mod tests {
             find(&table, "a.test", Method::GET, "/"),
             Err(Miss::NotFound)
         );
-        assert_eq!(
-            find(&table, "b.test", Method::GET, "/a"),
-            Err(Miss::NotFound)
-        );
+        assert_eq!(find(&table, "b.test", Method::GET, "/a"), Err(Miss::Host));
         assert_eq!(
             table.find(None, &Method::GET, &NormalPath::parse("/a").unwrap()),
             Err(Miss::NotFound)
         );
         let empty = Table::new(Vec::new()).unwrap();
+        assert_eq!(find(&empty, "a.test", Method::GET, "/"), Err(Miss::Host));
+    }
+
+    #[test]
+    fn a_host_is_unknown_where_every_rule_names_others() {
+        let named = [rule(&["a.test", "*.b.test"], &[Method::GET], "/a/*")];
+        let table = Table::new(named.to_vec()).unwrap();
+        for (host, miss) in [
+            ("a.test", Miss::NotFound),
+            ("x.b.test", Miss::NotFound),
+            ("b.test", Miss::Host),
+            ("x.a.test", Miss::Host),
+        ] {
+            assert_eq!(
+                find(&table, host, Method::GET, "/"),
+                Err(miss.clone()),
+                "{host}"
+            );
+            // Nor is it said what another method would find.
+            let other = find(&table, host, Method::POST, "/a");
+            assert_eq!(other == Err(Miss::Host), miss == Miss::Host, "{host}");
+        }
+        let mut with_default = named.to_vec();
+        with_default.push(rule(&[], &[], "/health"));
+        let table = Table::new(with_default).unwrap();
         assert_eq!(
-            find(&empty, "a.test", Method::GET, "/"),
+            find(&table, "b.test", Method::GET, "/a"),
             Err(Miss::NotFound)
         );
     }

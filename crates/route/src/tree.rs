@@ -31,6 +31,12 @@ impl Tree {
         }
     }
 
+    /// Whether it has no rule.
+    pub(crate) fn is_empty(&self) -> bool {
+        let here = self.end.is_empty() && self.rest.is_empty();
+        here && self.literals.is_empty() && self.any.is_none()
+    }
+
     /// Shows the rules of each matching pattern, most specific first, until `choose` settles on one. `left` is the path without its
     /// leading slash; `caseless`: whether the patterns are.
     ///

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Response, header, request::Parts};
 use weir_config::plan::{Plan, Redirect};
 use weir_proxy::Body;
-use weir_route::NormalPath;
+use weir_route::{Miss, NormalPath};
 
 use crate::{pipeline::with_query, refusal::Refusal};
 
@@ -22,7 +22,7 @@ pub(crate) fn redirect(
         (None, Some(asked)) if plan.hosts.iter().any(|host| host.matches(asked.host())) => {
             asked.host().to_owned()
         }
-        (None, _) => return Err(Refusal::UnknownHost),
+        (None, _) => return Err(Refusal::Miss(Miss::Host)),
     };
     let location = format!("https://{host}{}", with_query(path.as_str(), head));
     let location = HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?;

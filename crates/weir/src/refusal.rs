@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     Misdirected,
     /// CONNECT, TRACE, TRACK and PRI: never of use through a gateway.
     Method,
-    /// No route, or none that takes the method.
+    /// No route for the host, none for the path, or none that takes the method. A listener that only redirects knows the same hosts.
     Miss(Miss),
     /// No file at that path.
     NoFile,
@@ -35,8 +35,6 @@ pub(crate) enum Refusal {
     Denied(Denied),
     /// The same, for a person who can be sent to sign in.
     Login { why: Denied, location: String },
-    /// A listener that only redirects was asked for a host it cannot redirect to.
-    UnknownHost,
     /// A browser asked for another site's page, which may not send what it wants to.
     Cors,
     /// A page of weir's own, asked for from an address that may not see it.
@@ -67,12 +65,11 @@ impl Refusal {
                 StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
             Self::Authority(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Misdirected | Self::Miss(Miss::Host) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method | Self::Miss(Miss::Method { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Miss(Miss::NotFound) | Self::NoFile => StatusCode::NOT_FOUND,
             Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Changed => StatusCode::PRECONDITION_FAILED,
-            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotAllowed | Self::Cors => StatusCode::FORBIDDEN,
             Self::Denied(why) => why.status(),
             Self::Login { .. } => StatusCode::FOUND,
@@ -110,13 +107,13 @@ impl Refusal {
             Self::Path(error) => error.reason(),
             Self::Misdirected => "misdirected",
             Self::Method => "method_refused",
+            Self::Miss(Miss::Host) => "host_unknown",
             Self::Miss(Miss::NotFound) => "no_route",
             Self::Miss(Miss::Method { .. }) => "method_not_allowed",
             Self::NoFile => "no_file",
             Self::Range(_) => "range",
             Self::Changed => "precondition",
             Self::Denied(why) | Self::Login { why, .. } => why.reason(),
-            Self::UnknownHost => "host_unknown",
             Self::Cors => "cors_refused",
             Self::NotAllowed => "address_not_allowed",
             Self::RateLimited => "rate_limited",
@@ -183,7 +180,8 @@ impl Refusal {
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // What follows a request that cannot be trusted, or a body nobody will read, must not be taken for the next request.
+        // What follows a request that cannot be trusted, or a body nobody will read, must not be taken for the next request. Nor what
+        // follows one of which the upstream believes that it switched: the client may have sent words for a tunnel.
         if matches!(
             self,
             Self::Malformed(_)
@@ -191,7 +189,7 @@ impl Refusal {
                 | Self::Path(_)
                 | Self::Method
                 | Self::TooLarge
-                | Self::Send(SendError::RequestBody(_))
+                | Self::Send(SendError::RequestBody(_) | SendError::UnexpectedUpgrade)
         ) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
