@@ -42,6 +42,7 @@ mod cases {
     mod quota_shared;
     mod quota_tokens;
     mod refusals;
+    mod retries;
     mod routing;
     mod secure_streams;
     mod secure_upstreams;

@@ -33,6 +33,11 @@ impl Lease {
         self.upstream.servers()[self.server].label()
     }
 
+    /// The same, by its place in the file.
+    pub(crate) fn index(&self) -> usize {
+        self.server
+    }
+
     /// Its request is tried again on another connection.
     pub(crate) fn retried(&self) {
         self.upstream.servers()[self.server].events.retried();

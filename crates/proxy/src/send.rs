@@ -67,8 +67,8 @@ pub struct Answer {
 /// Sends a request and waits for the head of its answer.
 ///
 /// Another server is tried after a failed connect, another connection for a request of which nothing was sent, for any method; an
-/// idempotent request without a body also when a kept connection died before its first answer byte, `settings.retries` times.
-/// Dropping the future closes the connection.
+/// idempotent request without a body also when its connection died before its first answer byte. `settings.retries` is how often that
+/// may be, but for kept connections that took nothing: those cost the servers nothing. Dropping the future closes the connection.
 pub async fn send(
     upstream: &Arc<UpstreamState>,
     timeouts: &Timeouts,
@@ -98,8 +98,9 @@ pub async fn send(
     let mut request = assemble(body);
     let mut refusals = REFUSALS;
     let mut retries = upstream.settings().retries;
+    let mut died = None;
     loop {
-        let (mut lease, connection, reused) = lease(upstream, timeouts.connect).await?;
+        let (mut lease, connection, reused) = lease(upstream, timeouts.connect, died).await?;
         if handshake.is_some() && !connection.takes_websockets() {
             return Err(SendError::NoWebSockets);
         }
@@ -132,9 +133,12 @@ pub async fn send(
         match failed {
             Failed::Late => return Err(SendError::HeadersTimeout),
             Failed::Unsent(unsent, error) => {
-                // Only a kept connection can have been closed behind our back; a fresh one that takes nothing is an error.
+                // A kept connection was closed behind our back, and they are soon used up; a server that closes fresh ones may go on so.
                 if !reused {
-                    return Err(SendError::Failed(error));
+                    if retries == 0 {
+                        return Err(SendError::Failed(error));
+                    }
+                    retries -= 1;
                 }
                 request = unsent;
             }
@@ -144,8 +148,8 @@ pub async fn send(
                 }
                 let refused = is_unprocessed(&error) && refusals > 0;
                 // What came on a shared connection was perhaps not for this request; so nothing can be told from silence either.
-                let died = !http2 && idempotent && reused && !heard;
-                if !replayable || !(refused || (died && retries > 0)) {
+                let silent = !http2 && idempotent && !heard;
+                if !replayable || !(refused || (silent && retries > 0)) {
                     return Err(SendError::Failed(error));
                 }
                 if refused {
@@ -156,6 +160,8 @@ pub async fn send(
                 request = assemble(Body::empty());
             }
         }
+        // A kept connection may have been of a server that has begun anew since; one that kills a fresh one is unwell now.
+        died = (!reused).then(|| lease.index());
         lease.retried();
     }
 }
@@ -229,14 +235,23 @@ impl Connection {
     }
 }
 
-/// A kept connection of the server whose turn it is, or a new one to the first that takes it; and which of the two.
+/// A kept connection of the server whose turn it is, or a new one to the first that takes it; and which of the two. `died`: the server on
+/// which the try before this one did, whose turn it is only when no other takes it.
 async fn lease(
     upstream: &Arc<UpstreamState>,
     connect: Duration,
+    mut died: Option<usize>,
 ) -> Result<(Lease, Connection, bool), SendError> {
-    let mut tried = Vec::new();
+    let mut tried: Vec<usize> = died.into_iter().collect();
     let mut error = SendError::NoHealthyServer;
-    while let Some(index) = upstream.pick(&tried) {
+    loop {
+        let next = upstream.pick(&tried).or_else(|| {
+            died.take()
+                .filter(|last| upstream.servers()[*last].is_healthy())
+        });
+        let Some(index) = next else {
+            return Err(error);
+        };
         let server = &upstream.servers()[index];
         let leased = || Lease::new(Arc::clone(upstream), index);
         let shared = upstream.settings().http2;
@@ -270,7 +285,6 @@ async fn lease(
         }
         tried.push(index);
     }
-    Err(error)
 }
 
 /// Why one try gave no answer.
