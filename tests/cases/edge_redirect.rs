@@ -1,7 +1,7 @@
 //! A listener that only redirects, and the headers that every answer of a listener or a route carries.
 
 use weir_testkit::{
-    Upstream, Weir,
+    Client, Upstream, Weir,
     client::{ask, get},
 };
 
@@ -83,6 +83,34 @@ async fn nobody_is_sent_to_a_host_that_a_client_made_up() {
         assert_eq!(answer.status(), 400, "{target} {host}");
     }
     weir.wait_metric("weir_refusals_total", &[("reason", "host_unknown")], 4.0)
+        .await;
+    // Nor does it send anybody where no method of theirs is served.
+    for (method, target) in [
+        ("TRACE", "/x"),
+        ("TRACK", "/x"),
+        ("trace", "http://a.test/x"),
+        ("CONNECT", "a.test:443"),
+    ] {
+        let mut client = Client::connect(at).await;
+        let host = if method == "CONNECT" {
+            target
+        } else {
+            "a.test"
+        };
+        client
+            .send(format!(
+                "{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+            ))
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(
+            (answer.status(), answer.header("location")),
+            (405, None),
+            "{method} {target}"
+        );
+        client.closed().await;
+    }
+    weir.wait_metric("weir_refusals_total", &[("reason", "method_refused")], 4.0)
         .await;
     // The other listener goes on serving.
     assert_eq!(get(weir.address(), "/x", &[]).await.text(), "in");

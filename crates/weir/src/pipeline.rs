@@ -252,7 +252,7 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
 
 /// Of no use through a gateway, and what it makes of them is anybody's guess: also where somebody behind it does not look at their case, which
 /// RFC 9110 section 9.1 says to do. PRI is how HTTP/2 begins, and nothing else.
-fn is_refused(method: &Method) -> bool {
+pub(crate) fn is_refused(method: &Method) -> bool {
     ["CONNECT", "TRACE", "TRACK", "PRI"]
         .iter()
         .any(|refused| method.as_str().eq_ignore_ascii_case(refused))

@@ -6,7 +6,10 @@ use weir_config::plan::{Plan, Redirect};
 use weir_proxy::Body;
 use weir_route::{Miss, NormalPath};
 
-use crate::{pipeline::with_query, refusal::Refusal};
+use crate::{
+    pipeline::{is_refused, with_query},
+    refusal::Refusal,
+};
 
 /// The answer to any request on such a listener.
 pub(crate) fn redirect(
@@ -15,6 +18,9 @@ pub(crate) fn redirect(
     head: &Parts,
 ) -> Result<Response<Body>, Refusal> {
     let asked = weir_route::authority(head.version, &head.uri, &head.headers)?;
+    if is_refused(&head.method) {
+        return Err(Refusal::Method);
+    }
     let path = NormalPath::parse(head.uri.path())?;
     let host = match (&redirect.host, asked) {
         (Some(host), _) => host.to_string(),
