@@ -10,7 +10,7 @@ use weir_testkit::{
 use crate::stage::{route, upstream, weir};
 
 /// A header of each family that some backend believes, in spellings that some of them take for it.
-const FORGED: [&str; 22] = [
+const FORGED: [&str; 28] = [
     "X-Weir-User: admin",
     "x-weir-user: admin",
     "X-WEIR-USER: admin",
@@ -33,6 +33,13 @@ const FORGED: [&str; 22] = [
     "X-Remote-User: admin",
     "SSL-Client-S-DN: CN=admin",
     "Cf-Access-Jwt-Assertion: eyJ.eyJ.x",
+    // As a gateway to CGI reads them that makes `_` of all but letters and digits.
+    "X.Weir.User: admin",
+    "X!Weir!User: admin",
+    "x-weir~roles: admin",
+    "X|Weir'Identity: eyJ.eyJ.x",
+    "Remote.User: admin",
+    "X^Auth^Request`Email: admin",
 ];
 
 /// Lines that no two readers take for the same header; most are no HTTP at all.
@@ -65,10 +72,13 @@ async fn stage() -> (Weir, Upstream) {
 /// Names and values by which this head claims a caller, whatever the spelling.
 fn claims(exchange: &Exchange) -> Vec<(String, String)> {
     let reserved = |name: &str| {
-        let name = name.to_ascii_lowercase().replace('_', "-");
+        let plain = |name: &str| {
+            name.to_ascii_lowercase()
+                .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+        };
         FORGED.iter().any(|line| {
             let forged = line.split_once(':').map_or(*line, |(name, _)| name);
-            forged.to_ascii_lowercase().replace('_', "-") == name
+            plain(forged) == plain(name)
         })
     };
     let lines = exchange.head.headers.iter();

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, header};
 
 /// The headers that are always of one hop, whatever `Connection` says. `http2-settings` only means something with `Upgrade: h2c`, which is never
 /// forwarded. As text, for it is asked of every header: the compiler looks at the length first.
-fn is_always(name: &str) -> bool {
+pub(crate) fn is_always(name: &str) -> bool {
     matches!(
         name,
         "connection"

@@ -7,7 +7,12 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use weir_h1::RequestHead;
 
-use crate::{forwarded::Sender, hop::HopByHop, via::via, websocket::Handshake};
+use crate::{
+    forwarded::Sender,
+    hop::{self, HopByHop},
+    via::via,
+    websocket::Handshake,
+};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -137,15 +142,31 @@ impl Outbound<'_> {
         }
     }
 
-    /// Underscores: CGI-style servers read `X_User` and `X-User` as one name, so the twin could be forged (nginx drops them as well).
     /// Expect: answered by weir itself. Content-Length: written anew from the body, in its canonical form.
     fn refuses(&self, name: &HeaderName) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !name.as_str().bytes().all(plain) {
+            return self.refuses_odd(name);
+        }
         matches!(name.as_str(), "host" | "expect" | "content-length")
             || is_about_the_client(name.as_str())
-            || name.as_str().as_bytes().contains(&b'_')
             || self.withheld.contains(name)
             || *name == PROXY
             || (!self.sender.is_vouched_for() && is_claim(name.as_str()))
+    }
+
+    /// CGI-style servers read `X_User` and `X-User` as one name, so the twin could be forged: none with `_` passes (nginx drops them as well).
+    /// Some make `_` of every other character of a token too, so such a name passes only where its twin would.
+    #[cold]
+    fn refuses_odd(&self, name: &HeaderName) -> bool {
+        if name.as_str().contains('_') || self.withheld.contains(name) {
+            return true;
+        }
+        let twin = name
+            .as_str()
+            .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let twin = HeaderName::try_from(twin).expect("a token's characters for a token's");
+        hop::is_always(twin.as_str()) || self.refuses(&twin)
     }
 }
 
@@ -202,6 +223,14 @@ mod tests {
             ("x-forwarded-ssl", "on"),
             ("cf-connecting-ip", "1.2.3.4"),
             ("proxy", "http://evil.test"),
+            ("x.weir.user", "admin"),
+            ("x-weir!roles", "admin"),
+            ("x.forwarded.for", "1.2.3.4"),
+            ("x~real~ip", "1.2.3.4"),
+            ("cf.connecting-ip", "1.2.3.4"),
+            ("content|length", "7"),
+            ("transfer.encoding", "chunked"),
+            ("x.harmless", "1"),
         ]);
         let one = |name: &str| {
             out.get_all(name)
@@ -230,6 +259,13 @@ mod tests {
             "x-forwarded-ssl",
             "cf-connecting-ip",
             "proxy",
+            "x.weir.user",
+            "x-weir!roles",
+            "x.forwarded.for",
+            "x~real~ip",
+            "cf.connecting-ip",
+            "content|length",
+            "transfer.encoding",
         ] {
             assert!(!out.contains_key(gone), "{gone}");
         }

@@ -1245,6 +1245,26 @@ pub(super) fn hops() -> Vec<Case> {
             &[200],
             &["GET / -x_weir_user -x-weir_user -x-weir-user"],
         ),
+        kept(
+            "62 identity by other characters",
+            "{G}X.Weir.User: admin⏎X!Weir!Roles: admin⏎Remote~User: admin⏎⏎",
+            &[200],
+            &["GET / -x.weir.user -x!weir!roles -remote~user -x-weir-user"],
+        ),
+        kept(
+            "57 what proxies write by other characters",
+            "{G}X.Forwarded.For: 1.2.3.4⏎X|Real|IP: 1.2.3.4⏎True.Client.IP: 1.2.3.4⏎Transfer.Encoding: chunked⏎Content!Length: 9⏎⏎",
+            &[200],
+            &[
+                "GET / -x.forwarded.for -x|real|ip -true.client.ip -transfer.encoding -content!length +x-real-ip:127.0.0.1",
+            ],
+        ),
+        kept(
+            "names with other characters",
+            "{G}X.A: 1⏎X!B~: 2⏎⏎",
+            &[200],
+            &["GET / +x.a:1 +x!b~:2"],
+        ),
         refused("62 identity with a space", "{G}X-Weir-User : admin⏎⏎", 400),
         kept(
             "62 any underscore",

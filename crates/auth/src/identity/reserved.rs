@@ -14,8 +14,8 @@ const ALWAYS: [&str; 10] = [
     "x-forwarded-preferred-username",
 ];
 
-/// Names, or beginnings of names, that no client may send. Case does not matter, and `_` counts as `-`: CGI, WSGI and System.Web make one
-/// of the two.
+/// Names, or beginnings of names, that no client may send. Case does not matter, and whatever is neither letter nor digit counts as `-`:
+/// CGI, WSGI and System.Web make one of `_` and `-`, and some gateways to CGI of all the others too.
 #[derive(Clone, Debug)]
 pub struct Reserved {
     /// By first letter, because every header of every request is asked: most begin with a letter under which little stands.
@@ -24,7 +24,7 @@ pub struct Reserved {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    /// In lower case, with `-` for `_`.
+    /// In lower case, with `-` for all but letters and digits.
     text: Box<str>,
     /// It ends in `*`, which is not part of the text.
     prefix: bool,
@@ -131,10 +131,10 @@ impl Pattern {
 }
 
 fn plain(byte: &u8) -> u8 {
-    if *byte == b'_' {
-        b'-'
-    } else {
+    if byte.is_ascii_alphanumeric() {
         byte.to_ascii_lowercase()
+    } else {
+        b'-'
     }
 }
 
@@ -161,6 +161,12 @@ mod tests {
             "x_portal-user",
             "X-Legacy",
             "x-legacy-Name",
+            "X.Weir.User",
+            "x!weir~user",
+            "x-weir'anything",
+            "ms.aspnetcore.winauthtoken",
+            "remote^user",
+            "X.Portal|User",
         ] {
             assert!(reserved.contains(name), "{name}");
         }
@@ -173,6 +179,8 @@ mod tests {
             "x-forwarded-client-cert",
             "user",
             "x-portal-user-agent",
+            "x.weir",
+            "xweir.user",
             "",
         ] {
             assert!(!reserved.contains(name), "{name}");
