@@ -24,7 +24,7 @@ use crate::{
     ledger::Ledger,
     pages, redirect,
     refusal::Refusal,
-    upgrade::Upgrade,
+    upgrade::{self, Upgrade},
 };
 
 /// One exchange, from a request's head to an answer whose body reports its own end.
@@ -37,6 +37,10 @@ pub(crate) async fn handle(
     let malformed = malformed.or_else(|| http2::fault(&request));
     let asks_to_switch =
         request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
+    let malformed = match malformed {
+        None if asks_to_switch => upgrade::fault(request.headers()),
+        found => found,
+    };
     let sender = client.sender(&gateway, request.headers());
     let upgrade = Upgrade::take(&mut request);
     let mut ledger = Ledger::open(&gateway, &client, &sender, &request);

@@ -1,11 +1,28 @@
 //! WebSockets: a request that asks for one, by HTTP/1.1's `Upgrade` or HTTP/2's extended CONNECT (RFC 8441), and the tunnel behind a 101 that
 //! grants it. Every check of the pipeline comes before; every other `Upgrade` is not obeyed and does not travel.
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
 use weir_proxy::{Body, Upgraded, send::Answer, tunnel::Tunnel, websocket::Handshake};
+use weir_wire::Fault;
 
 use crate::{client::Client, forward::Passed, ledger::Ledger};
+
+/// What is wrong with a request that asks for another protocol. Headers that `Connection` names stay here (RFC 9110 section 7.6.1); without
+/// one of its own the handshake would mean something else to the upstream than to weir, which has read it whole.
+pub(crate) fn fault(headers: &HeaderMap) -> Option<Fault> {
+    const OWN: &[u8] = b"sec-websocket-";
+    let mut named = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let is_own = |name: &[u8]| {
+        let start = name.get(..OWN.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+    };
+    named.any(is_own).then_some(Fault::Handshake)
+}
 
 /// A client's wish for a tunnel.
 pub(crate) struct Upgrade {

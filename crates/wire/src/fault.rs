@@ -67,6 +67,9 @@ pub enum Fault {
     /// Expect is anything but `100-continue`.
     #[error("the expectation cannot be met")]
     Expectation,
+    /// `Connection` names a header of the handshake that it asks for, which would go on without it.
+    #[error("Connection names a header of the handshake")]
+    Handshake,
     /// The connection ended within the head.
     #[error("the connection ended within the head")]
     Unfinished,
@@ -109,6 +112,7 @@ impl Fault {
             Self::LengthAndCoding => "length_and_coding",
             Self::CodingInOld => "transfer_encoding_in_http_1_0",
             Self::Expectation => "expectation",
+            Self::Handshake => "handshake_named",
             Self::Unfinished => "head_unfinished",
             Self::Late => "head_timeout",
             Self::Chunk => "chunk",

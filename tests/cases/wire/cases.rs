@@ -1308,6 +1308,22 @@ pub(super) fn hops() -> Vec<Case> {
             &[200, 200],
             &["GET / -upgrade", "GET /smuggled"],
         ),
+        refused(
+            "67 an upgrade whose key is of this hop",
+            "{G}Connection: Upgrade, Sec-WebSocket-Key⏎Upgrade: websocket⏎Sec-WebSocket-Version: 13⏎Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==⏎⏎{SM}",
+            400,
+        ),
+        refused(
+            "67 an upgrade whose version is of this hop",
+            "{G}Connection: upgrade⏎Connection: x ,SEC-websocket-version⏎Upgrade: websocket⏎Sec-WebSocket-Version: 13⏎Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==⏎⏎",
+            400,
+        ),
+        kept(
+            "57 a key of this hop without an upgrade",
+            "{G}Connection: Sec-WebSocket-Key⏎Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==⏎⏎",
+            &[200],
+            &["GET / -sec-websocket-key"],
+        ),
         kept(
             "68 h2c",
             "{G}Connection: Upgrade, HTTP2-Settings⏎Upgrade: h2c⏎HTTP2-Settings: AAMAAABkAAQAAP__⏎⏎",
