@@ -418,7 +418,10 @@ async fn labels_are_weirs_own_words() {
         20.0
     );
     assert_eq!(
-        metrics.value("http_requests_total", &[("method", "GET"), ("status", "0")]),
+        metrics.value(
+            "http_requests_total",
+            &[("method", "GET"), ("status", "502")]
+        ),
         1.0
     );
     let mut methods = metrics.labels("http_requests_total", "method");

@@ -49,6 +49,25 @@ async fn trailers_reach_the_client() {
     assert_eq!(weir.logged("/g").await["outcome"], "complete");
 }
 
+/// As by HTTP/1.1: a status of no class cannot be passed on to a client that has to know what it is of.
+#[tokio::test]
+async fn a_status_above_599_is_a_502() {
+    let mut server = Server::start().await;
+    let weir = weir().start(&server.config()).await;
+    let mut client = Client::connect(weir.address()).await;
+    for (status, expected) in [(600, 502), (999, 502), (599, 599)] {
+        client.request("GET", "/p", &[]).await;
+        let (_, mut answer) = server.next().await;
+        let head = Response::builder().status(status);
+        answer
+            .send_response(head.body(()).expect("a head"), true)
+            .expect("a client");
+        assert_eq!(client.answer().await.status(), expected, "{status}");
+    }
+    let refused = [("reason", "upstream_status")];
+    weir.wait_metric("weir_refusals_total", &refused, 2.0).await;
+}
+
 /// Case 76 from the other side.
 #[tokio::test]
 async fn an_answer_unlike_its_declared_length_is_broken() {

@@ -922,6 +922,10 @@ async fn an_upstream_that_answers_nonsense_is_502() {
             "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n",
             "unexpected_upgrade",
         ),
+        (
+            "HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n",
+            "upstream_status",
+        ),
     ] {
         let mut up = Upstream::start().await;
         let weir = weir().start(&everything(up.address(), "")).await;

@@ -62,6 +62,9 @@ pub enum SendError {
     /// The connection died or spoke nonsense before a whole head had come.
     #[error("the upstream gave no valid answer")]
     Failed(#[source] UpstreamError),
+    /// The upstream answered with a status above 599, which no class of HTTP has (RFC 9110 section 15).
+    #[error("the upstream answered with a status that HTTP has not")]
+    UnknownStatus,
     /// The upstream answered 101 to a request that asked for no upgrade, or for another one.
     #[error("the upstream switched protocols without being asked")]
     UnexpectedUpgrade,

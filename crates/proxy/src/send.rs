@@ -106,6 +106,7 @@ pub async fn send(
         }
         upload.sets_out();
         let failed = match exchange(connection, request, timeouts.headers, &upload).await {
+            Ok((head, _)) if head.status.as_u16() > 599 => return Err(SendError::UnknownStatus),
             Ok((mut head, mut body)) => {
                 // hyper tunnels behind a CONNECT for this one of RFC 8441's 2xx.
                 if let Some(tunnel) = tunnel.filter(|_| head.status == StatusCode::OK) {

@@ -89,6 +89,7 @@ impl Refusal {
                 | SendError::NoHttp2(_)
                 | SendError::NoWebSockets
                 | SendError::Failed(_)
+                | SendError::UnknownStatus
                 | SendError::UnexpectedUpgrade
                 | SendError::NotUpgraded,
             ) => StatusCode::BAD_GATEWAY,
@@ -132,6 +133,7 @@ impl Refusal {
             Self::Send(SendError::ConnectTimeout) => "connect_timeout",
             Self::Send(SendError::HeadersTimeout) => "headers_timeout",
             Self::Send(SendError::Failed(_)) => "upstream_failed",
+            Self::Send(SendError::UnknownStatus) => "upstream_status",
             Self::Send(SendError::UnexpectedUpgrade) => "unexpected_upgrade",
             Self::Send(SendError::NotUpgraded) => "not_upgraded",
             Self::Stopping => "stopping",

@@ -234,6 +234,23 @@ fn table() -> Vec<Case> {
         refused("a status of letters", "HTTP/1.1 abc OK\r\n\r\n"),
         refused("a status below all", "HTTP/1.1 099 OK\r\n\r\n"),
         refused(
+            "a status above all",
+            "HTTP/1.1 600 OK\r\ncontent-length: 2\r\n\r\nhi",
+        ),
+        refused(
+            "the highest of three digits",
+            "HTTP/1.1 999 Request denied\r\ncontent-length: 0\r\n\r\n",
+        ),
+        Case {
+            status: 599,
+            ..passed(
+                "the last status there is",
+                "HTTP/1.1 599 Odd\r\ncontent-length: 2\r\n\r\nhi",
+                "hi",
+                true,
+            )
+        },
+        refused(
             "an empty line first",
             format!("\r\n{OK}content-length: 2\r\n\r\nhi"),
         ),
