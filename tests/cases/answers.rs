@@ -1,7 +1,10 @@
 //! Answers that upstreams of another age or habit give: without chunks, with trailers, with an encoding. Each must reach the client whole,
 //! or be seen to be broken, and be accounted for what it was.
 
-use weir_testkit::{Client, End, Upstream, client::get};
+use weir_testkit::{
+    Client, End, Upstream,
+    client::{ask, get},
+};
 
 use crate::stage::{RUN_STARTED, asked, pass, route, stage, streaming, upstream, weir};
 
@@ -89,6 +92,28 @@ async fn a_range_of_a_changed_file_is_the_whole_file() {
     assert_eq!(
         (whole.status(), whole.text()),
         (200, "0123456789".to_owned())
+    );
+    // Whatever is no range of bytes asks for nothing less than the whole.
+    for range in [
+        "lines=0-1",
+        "bytesx=0-1",
+        "0-1",
+        "items",
+        "=0-1",
+        "\"bytes=0-1\"",
+    ] {
+        let answer = get(weir.address(), "/a.txt", &[&format!("Range: {range}")]).await;
+        assert_eq!(answer.status(), 200, "{range}");
+        assert_eq!(answer.text(), "0123456789", "{range}");
+    }
+    for range in ["Bytes=2-3", "BYTES=2-3", "bytes= 2-3", "bytes=-2"] {
+        let answer = get(weir.address(), "/a.txt", &[&format!("Range: {range}")]).await;
+        assert_eq!(answer.status(), 206, "{range}");
+    }
+    let head = ask(weir.address(), "HEAD", "/a.txt", &["Range: bytes=2-3"]).await;
+    assert_eq!(
+        (head.status(), head.header("content-length")),
+        (200, Some("10"))
     );
     let several = get(weir.address(), "/a.txt", &["Range: bytes=0-1,4-5"]).await;
     assert_eq!(

@@ -108,10 +108,10 @@ async fn open(
     *ask.method_mut() = head.method.clone();
     *ask.uri_mut() = Uri::from(target);
     *ask.headers_mut() = head.headers.clone();
-    if ask.headers().contains_key(header::IF_RANGE) {
-        // tower-http does not know it. A part of a file that has changed would be joined to a part of the old one; the whole never is,
-        // and a server may always send that (RFC 9110 section 14.2).
-        ask.headers_mut().remove(header::RANGE);
+    if let Some(range) = ask.headers_mut().remove(header::RANGE)
+        && let Some(range) = range_of_bytes(head, &range)
+    {
+        ask.headers_mut().insert(header::RANGE, range);
     }
     match folder.dir.clone().try_call(ask).await {
         Ok(answer) => match answer.status() {
@@ -136,6 +136,20 @@ async fn open(
             Err(Refusal::Internal)
         }
     }
+}
+
+/// The part that is asked for, as tower-http reads it; `None` where RFC 9110 section 14.2 has a server send the whole, which tower-http would
+/// refuse with 416, or send a part of: to another method than GET, or in a unit that is not bytes, whose name has no case. With If-Range,
+/// which tower-http does not know, too: a part of a file that has changed would be joined to a part of the old one, the whole never is.
+fn range_of_bytes(head: &Parts, range: &HeaderValue) -> Option<HeaderValue> {
+    if head.method != Method::GET || head.headers.contains_key(header::IF_RANGE) {
+        return None;
+    }
+    let (unit, set) = range.to_str().ok()?.split_once('=')?;
+    let bytes = unit.trim_end().eq_ignore_ascii_case("bytes");
+    HeaderValue::try_from(format!("bytes={}", set.trim_start()))
+        .ok()
+        .filter(|_| bytes)
 }
 
 impl Folder {
