@@ -73,6 +73,45 @@ async fn a_request_travels_as_one_of_http_1_1() {
     );
 }
 
+/// As in HTTP/1.1, but that the library refuses by itself what no URI has.
+#[tokio::test]
+async fn a_target_is_what_it_is_in_http_1_1() {
+    let (weir, mut upstream) = stage("").await;
+    let mut client = H2::connect(weir.address()).await;
+    let mut stream = 1;
+    for (method, target, forwarded) in [
+        ("OPTIONS", "*", "*"),
+        ("OPTIONS", "/*", "/*"),
+        ("GET", "/?a={}|^`\\[]'", "/?a={}|^`\\[]'"),
+        ("GET", "/{a}|^\"", "/%7Ba%7D%7C%5E%22"),
+    ] {
+        client.ask(stream, method, target, &[], true).await;
+        let exchange = upstream.exchange().await;
+        assert_eq!(
+            (exchange.head.method(), exchange.head.target()),
+            (method, forwarded)
+        );
+        exchange.answer("200 OK", &[], "").await;
+        exchange.done();
+        assert_eq!(client.status(stream).await, 200);
+        stream += 2;
+    }
+    for target in [
+        "/<", "/>", "/`", "/?<", "/?a>b", "/?\"", "/a b", "/?a b", "/?\x7f", "*x", "x",
+    ] {
+        client.get(stream, target).await;
+        let broken = Ended::Reset(code::PROTOCOL_ERROR);
+        assert_eq!(client.rest(stream).await.1, broken, "{target}");
+        stream += 2;
+    }
+    for target in ["*", "/a\\b"] {
+        client.get(stream, target).await;
+        assert_eq!(client.status(stream).await, 400, "{target}");
+        stream += 2;
+    }
+    assert!(upstream.pending().is_none());
+}
+
 /// The preface may come in any pieces, and where HTTP/2 is off it is a bad request.
 #[tokio::test]
 async fn it_is_known_by_its_preface() {

@@ -27,7 +27,7 @@ use crate::{
     client::Client,
     gateway::Gateway,
     ledger::Ledger,
-    pipeline::{Asked, with_query},
+    pipeline::{Asked, is_of_server, with_query},
     refusal::Refusal,
     upgrade::Upgrade,
 };
@@ -199,8 +199,12 @@ impl Forward<'_> {
         }
     }
 
-    /// Origin form: the rewritten path, and the query exactly as it came, but for a token in it that weir has read.
+    /// Origin form: the rewritten path, and the query exactly as it came, but for a token in it that weir has read. A question about the
+    /// server as a whole stays one.
     fn target(&self, gateway: &Gateway, head: &Parts) -> Result<PathAndQuery, Refusal> {
+        if is_of_server(head) {
+            return Ok(PathAndQuery::from_static("*"));
+        }
         let path = self.rewrite.apply(&self.asked.path);
         let auth = gateway.plan.routes[self.asked.route].auth;
         let reads_query = auth.is_some_and(|index| gateway.plan.auth[index].reads_query);

@@ -236,7 +236,11 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
     if is_refused(&head.method) {
         return Err(Refusal::Method);
     }
-    let path = NormalPath::parse(head.uri.path())?;
+    let path = NormalPath::parse(if is_of_server(head) {
+        "/"
+    } else {
+        head.uri.path()
+    })?;
     let host = authority.as_ref().map(Authority::host);
     // A preflight concerns the route of the request it asks about. One without `cors` leaves the question to the upstream.
     let crossing = weir_auth::cors::preflight(&head.method, &head.headers)
@@ -260,6 +264,11 @@ pub(crate) fn is_refused(method: &Method) -> bool {
     ["CONNECT", "TRACE", "TRACK", "PRI"]
         .iter()
         .any(|refused| method.as_str().eq_ignore_ascii_case(refused))
+}
+
+/// Whether it asks about the server as a whole and not about a path of it (RFC 9112 section 3.2.4). The route of `/` speaks for the server.
+pub(crate) fn is_of_server(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri.path() == "*"
 }
 
 /// What another site's page may send, in words for its browser.

@@ -232,7 +232,7 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
         [b'/', ..] => method != b"CONNECT" && is_path_and_query(target),
         b"*" => method == b"OPTIONS",
         _ if method == b"CONNECT" => target.contains(&b':') && is_authority(target),
-        _ => is_absolute(target),
+        _ => is_absolute(method, target),
     };
     if right { Ok(()) } else { Err(Fault::Target) }
 }
@@ -245,8 +245,9 @@ fn is_path_and_query(text: &[u8]) -> bool {
         && !query.iter().any(|byte| matches!(byte, b'<' | b'>' | b'"'))
 }
 
-/// `http://authority[/…]` or the same with `https`.
-fn is_absolute(target: &[u8]) -> bool {
+/// `http://authority[/…]` or the same with `https`. OPTIONS of an authority alone is `OPTIONS *` (RFC 9112 section 3.2.4), and refused: what reads
+/// it next takes it for that of the path `/`.
+fn is_absolute(method: &[u8], target: &[u8]) -> bool {
     let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -254,7 +255,8 @@ fn is_absolute(target: &[u8]) -> bool {
     rest.is_some_and(|rest| {
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
         let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
-        is_authority(authority) && is_path_and_query(rest)
+        let of_server = method == b"OPTIONS" && rest.is_empty();
+        is_authority(authority) && is_path_and_query(rest) && !of_server
     })
 }
 

@@ -807,6 +807,9 @@ pub(super) fn targets() -> Vec<Case> {
         "/?a=\"b\"",
         "/?a<b",
         "/x?y?>",
+        "/?\"",
+        "/?>",
+        "/>",
         "http://a<b/",
         "http://a.test/<",
         "http://a.test/?\"",
@@ -888,6 +891,7 @@ pub(super) fn targets() -> Vec<Case> {
         ("/a/b;/../c", "/a/c"),
         ("/a|b", "/a%7Cb"),
         ("/a\"b", "/a%22b"),
+        ("/a^b", "/a%5Eb"),
         ("/{x}", "/%7Bx%7D"),
         ("/%252e%252e/x", "/%252e%252e/x"),
         ("/%ef%bc%8e/", "/%EF%BC%8E/"),
@@ -940,7 +944,36 @@ pub(super) fn targets() -> Vec<Case> {
         ));
     }
     table.extend([
-        refused("37 OPTIONS *", "OPTIONS * HTTP/1.1⏎{H}⏎", 400),
+        kept(
+            "37 OPTIONS *",
+            "OPTIONS * HTTP/1.1⏎{H}⏎",
+            &[200],
+            &["OPTIONS *"],
+        ),
+        refused(
+            "37 OPTIONS of a whole server in absolute form",
+            "OPTIONS http://a.test HTTP/1.1⏎{H}⏎",
+            400,
+        ),
+        refused(
+            "37 OPTIONS of a whole server with a port",
+            "OPTIONS HTTP://a.test:80 HTTP/1.1⏎{H}⏎",
+            400,
+        ),
+        kept(
+            "37 OPTIONS of a path in absolute form",
+            "OPTIONS http://a.test/ HTTP/1.1⏎{H}⏎OPTIONS http://a.test?x HTTP/1.1⏎{H}⏎OPTIONS /* HTTP/1.1⏎{H}⏎",
+            &[200, 200, 200],
+            &["OPTIONS /", "OPTIONS /?x", "OPTIONS /*"],
+        ),
+        refused("37 OPTIONS *?x", "OPTIONS *?x HTTP/1.1⏎{H}⏎", 400),
+        refused("37 OPTIONS without Host", "OPTIONS * HTTP/1.1⏎⏎", 400),
+        kept(
+            "37 GET of nothing in absolute form",
+            "GET http://a.test HTTP/1.1⏎{H}⏎",
+            &[200],
+            &["GET /"],
+        ),
         refused("37 POST *", "POST * HTTP/1.1⏎{H}⏎", 400),
         kept(
             "54 the query is no path",
