@@ -1,10 +1,12 @@
 //! An answer that comes before its request is whole must reach a client that goes on sending and reads only afterwards, as most do.
 //! RFC 9112 section 9.6: a socket that is closed over unread bytes resets the connection, and takes the answer away.
 
+use std::time::{Duration, Instant};
+
 use weir_testkit::{
     Client, End, Upstream, Weir,
     client::get,
-    mint,
+    eventually, mint,
     tls::{Authority, Leaf, Tls},
 };
 
@@ -35,6 +37,10 @@ const REQUESTS: [(&str, u16); 6] = [
 ];
 
 async fn stage() -> (Weir, Tls, Upstream) {
+    stage_with("").await
+}
+
+async fn stage_with(tables: &str) -> (Weir, Tls, Upstream) {
     let authority = Authority::new("ca");
     let site = authority.sign(Leaf::server(&["a.test"]));
     let up = Upstream::start().await;
@@ -47,6 +53,7 @@ async fn stage() -> (Weir, Tls, Upstream) {
         route("secret", "/secret/*", "to = \"up\"\nauth = \"tokens\""),
         route("open", "/open/*", "to = \"up\"\nmax_body = \"100MB\""),
         route("health", "/health", "serve = \"health\""),
+        tables.to_owned(),
     ];
     let weir = weir()
         .env("JWT_SECRET", mint::SECRET)
@@ -103,4 +110,59 @@ async fn an_upstreams_early_answer_reaches_the_client_too() {
     let answer = client.answer().await;
     assert_eq!((answer.status(), answer.text()), (403, "no".to_owned()));
     assert_eq!(client.closed().await, End::Eof);
+}
+
+/// Declares a body that never comes, reads the refusal, and stays.
+async fn refused(weir: &Weir) -> Client {
+    let mut client = Client::connect(weir.address()).await;
+    client.send(REQUESTS[0].0).await;
+    assert_eq!(client.answer().await.status(), 413);
+    client
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_it() {
+    let (mut weir, _, _up) = stage().await;
+    let _silent = refused(&weir).await;
+    let mut sending = refused(&weir).await;
+    let began = Instant::now();
+    weir.signal("TERM");
+    // One that has begun to linger when the stop has begun, too.
+    let sends = async {
+        while sending.try_send([b'x'; 1000]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(weir.ended(), sends);
+    assert_eq!(ended.code(), Some(0));
+    // Silence would have had five seconds, and what is sent thirty.
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn its_place_is_the_next_ones() {
+    let (weir, ..) = stage_with("[client]\nmax_connections_per_address = 1\n").await;
+    let mut lingers = refused(&weir).await;
+    // Who has been answered makes room; the one place there is to linger in is taken.
+    for _ in 0..3 {
+        let mut next = eventually("the place", async || {
+            let mut client = Client::connect(weir.address()).await;
+            client.try_send(REQUESTS[0].0).await.ok()?;
+            let head = client.try_head().await.ok()?;
+            assert_eq!(head.status(), 413);
+            Some(client)
+        })
+        .await;
+        next.rest().await;
+        next.closed().await;
+    }
+    // The first is still listened to.
+    for _ in 0..3 {
+        lingers.send([b'x'; 1000]).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -167,6 +167,7 @@ pub(crate) async fn serve(
         wire: opened.wire,
         stage,
         protocol: opened.protocol,
+        of_address: entered.of_address,
     };
     serve_connection(connection, line).await;
 }

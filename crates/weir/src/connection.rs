@@ -12,13 +12,14 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use weir_proxy::downstream::Abuse;
 
 use crate::{
     aside::Aside,
     client::{Client, Protocol},
+    crowd::PlaceOfAddress,
     http2,
     life::Stage,
     line::Wire,
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     pub(crate) wire: Wire,
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) protocol: Protocol,
+    pub(crate) of_address: Option<PlaceOfAddress>,
 }
 
 /// What ends a connection's wait.
@@ -183,13 +185,26 @@ impl Connection {
         }
         if downstream.wants_reset() {
             let _ = self.stream.set_zero_linger();
-        } else if lingers {
+        } else if lingers && self.may_linger() {
             let unread = client.patience.left_unread();
+            let stop = async {
+                let stops = |stage: &Stage| matches!(stage, Stage::Draining | Stage::Cutting);
+                // The sender lives as long as `shared`.
+                let _ = self.stage.wait_for(stops).await;
+                sleep(linger::AT_A_STOP).await;
+            };
             tokio::select! {
                 () = linger::linger(&self.stream, unread) => {}
-                _ = self.stage.wait_for(|stage| *stage == Stage::Cutting) => {}
+                () = stop => {}
             }
         }
+    }
+
+    /// The place of its address is another's from now on. The total's is not: a connection that lingers has a descriptor still.
+    fn may_linger(&mut self) -> bool {
+        let settings = self.client.gateway().plan.client;
+        let place = self.of_address.as_mut();
+        place.is_none_or(|place| place.linger(&settings))
     }
 }
 

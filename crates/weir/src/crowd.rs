@@ -19,8 +19,18 @@ const RESERVE: u64 = 128;
 #[derive(Debug)]
 pub(crate) struct Crowd {
     open: Arc<AtomicU64>,
-    by_address: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    by_address: Counts,
     descriptors: Option<u64>,
+}
+
+/// Connections by address.
+type Counts = Arc<Mutex<HashMap<IpAddr, Count>>>;
+
+/// The connections of one address: those that are served, and those that are over and linger.
+#[derive(Debug, Default)]
+struct Count {
+    served: u32,
+    lingering: u32,
 }
 
 /// Why somebody is turned away.
@@ -48,7 +58,11 @@ pub(crate) struct Place(Arc<AtomicU64>);
 
 /// A connection's share of its address's, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct PlaceOfAddress(Arc<Mutex<HashMap<IpAddr, u32>>>, IpAddr);
+pub(crate) struct PlaceOfAddress {
+    counts: Counts,
+    address: IpAddr,
+    lingers: bool,
+}
 
 impl Crowd {
     /// `descriptors`: how many the process may have open, if that is bounded.
@@ -85,11 +99,15 @@ impl Crowd {
             .lock()
             .expect("nothing panics while it holds the lock");
         let count = counts.entry(address).or_default();
-        if *count >= most.get() {
+        if count.served >= most.get() {
             return Err(Full::Address);
         }
-        *count += 1;
-        Ok(Some(PlaceOfAddress(Arc::clone(&self.by_address), address)))
+        count.served += 1;
+        Ok(Some(PlaceOfAddress {
+            counts: Arc::clone(&self.by_address),
+            address,
+            lingers: false,
+        }))
     }
 
     /// Three quarters of the descriptors, unless the file says less; if it says more, all but the reserve.
@@ -116,6 +134,26 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+impl PlaceOfAddress {
+    /// The connection is over and only lingers: the next of its address may come. As many may linger as may be served, or who asks and never
+    /// reads would have no bound at all; whether this one may.
+    pub(crate) fn linger(&mut self, settings: &Client) -> bool {
+        let mut counts = self
+            .counts
+            .lock()
+            .expect("nothing panics while it holds the lock");
+        let most = settings.max_connections_per_address;
+        let count = counts.entry(self.address).or_default();
+        let may = !self.lingers && most.is_none_or(|most| count.lingering < most.get());
+        if may {
+            count.served -= 1;
+            count.lingering += 1;
+            self.lingers = true;
+        }
+        may
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
@@ -125,13 +163,17 @@ impl Drop for Place {
 impl Drop for PlaceOfAddress {
     fn drop(&mut self) {
         let mut counts = self
-            .0
+            .counts
             .lock()
             .expect("nothing panics while it holds the lock");
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.1);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *(if self.lingers {
+                &mut count.lingering
+            } else {
+                &mut count.served
+            }) -= 1;
+            if (count.served, count.lingering) == (0, 0) {
+                counts.remove(&self.address);
             }
         }
     }
@@ -207,9 +249,27 @@ mod tests {
         assert_eq!(crowd.by_address.lock().unwrap().len(), 3);
         assert!(
             crowd
-                .enter_from([192, 0, 2, 2].into(), &settings(None, None))
+                .enter_from([192, 0, 2, 3].into(), &settings(None, None))
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn whoever_lingers_makes_room_for_as_many_again() {
+        let crowd = Crowd::new(None);
+        let two = settings(None, Some(2));
+        let enter = || crowd.enter_from([192, 0, 2, 1].into(), &two);
+        let mut over: Vec<_> = (0..2).map(|_| enter().unwrap().unwrap()).collect();
+        assert_eq!(enter().unwrap_err(), Full::Address);
+        assert!(over.iter_mut().all(|place| place.linger(&two)));
+        let mut next: Vec<_> = (0..2).map(|_| enter().unwrap().unwrap()).collect();
+        assert_eq!(enter().unwrap_err(), Full::Address);
+        assert!(!next[0].linger(&two), "two linger already");
+        drop(over);
+        assert!(next[0].linger(&two));
+        assert!(enter().is_ok());
+        drop(next);
+        assert!(crowd.by_address.lock().unwrap().is_empty());
     }
 }

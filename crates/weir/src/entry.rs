@@ -17,8 +17,9 @@ use crate::{
 pub(crate) struct Entered {
     /// Who is at its other end, behind the TCP proxy if there is one.
     pub(crate) peer: SocketAddr,
+    /// Its share of its address's connections, where these are bounded.
+    pub(crate) of_address: Option<PlaceOfAddress>,
     _place: Place,
-    _of_address: Option<PlaceOfAddress>,
 }
 
 /// Lets it in, or says why not, as a word for the metrics.
@@ -57,8 +58,8 @@ pub(crate) async fn enter(
     };
     Ok(Entered {
         peer,
+        of_address,
         _place: place,
-        _of_address: of_address,
     })
 }
 

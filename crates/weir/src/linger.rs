@@ -14,6 +14,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// And in all, also nginx's: 30 s of an upload that nobody wants.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Once the process stops: long enough for an answer that is on its way to be read, and no reason for the stop to wait.
+pub(crate) const AT_A_STOP: Duration = Duration::from_millis(500);
+
 /// Reads on until the client closes, or is silent, or has had its time. `expected`: it may not have said all that it is going to; where
 /// nothing is expected, only what has come already is waited for.
 pub(crate) async fn linger(stream: &TcpStream, expected: bool) {
