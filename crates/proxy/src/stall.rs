@@ -37,11 +37,13 @@ impl Stall {
         self.given_up.load(Relaxed)
     }
 
-    pub(crate) fn gave(&self) {
+    /// The body has handed out a piece.
+    pub fn gave(&self) {
         *self.lock() = Some(Instant::now());
     }
 
-    pub(crate) fn asked(&self) {
+    /// The body is asked for the next one, so the last was taken.
+    pub fn asked(&self) {
         *self.lock() = None;
     }
 

@@ -160,7 +160,69 @@ impl Future for Reaped {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::pending, sync::Weak};
+
+    use tokio::time::{Instant, sleep, timeout};
+
     use super::*;
+    use crate::tasks::Running;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    /// What a body does after so many seconds.
+    type Step = (u64, fn(&Stall));
+    const GAVE: fn(&Stall) = Stall::gave;
+    const ASKED: fn(&Stall) = Stall::asked;
+
+    /// A stream whose body does this and never ends, handed over as hyper does; it is there as long as the last is.
+    fn stream(streams: &Streams, script: &'static [Step]) -> (Arc<Stall>, Weak<()>) {
+        let stall = streams.accepted();
+        let (alive, seen) = (Arc::new(()), Arc::clone(&stall));
+        let is_there = Arc::downgrade(&alive);
+        streams.execute(async move {
+            let _alive = alive;
+            for (after, act) in script {
+                sleep(Duration::from_secs(*after)).await;
+                act(&seen);
+            }
+            pending().await
+        });
+        (stall, is_there)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_its_client_has_taken_nothing_for_so_long() {
+        for (script, ends) in [
+            (&[(0, GAVE)][..], Some(60)),
+            (&[(7, GAVE)], Some(67)),
+            // Taken in the last moment, and the next piece waits anew.
+            (&[(0, GAVE), (59, ASKED), (1, GAVE)], Some(120)),
+            (&[(0, GAVE), (30, ASKED), (0, GAVE), (30, ASKED)], None),
+            // An upstream that says nothing is not the client's doing.
+            (&[(0, GAVE), (59, ASKED)], None),
+            (&[], None),
+        ] {
+            let tasks = Tasks::default();
+            let streams = Streams::new(tasks.clone(), MINUTE);
+            let (stall, _) = stream(&streams, script);
+            let (mut running, began) = (Running::new(tasks), Instant::now());
+            let ended = timeout(60 * MINUTE, running.drive(true)).await;
+            let after = ended.ok().map(|()| began.elapsed().as_secs());
+            assert_eq!(after, ends, "{} steps", script.len());
+            assert_eq!(stall.is_given_up(), ends.is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_streams_only_the_stalled_one_ends() {
+        let tasks = Tasks::default();
+        let streams = Streams::new(tasks.clone(), MINUTE);
+        let (stalled, is_there) = stream(&streams, &[(0, GAVE)]);
+        let (well, goes_on) = stream(&streams, &[(0, GAVE), (50, ASKED), (5, GAVE), (50, ASKED)]);
+        let mut running = Running::new(tasks);
+        assert!(timeout(30 * MINUTE, running.drive(true)).await.is_err());
+        assert!(stalled.is_given_up() && is_there.upgrade().is_none());
+        assert!(!well.is_given_up() && goes_on.upgrade().is_some());
+    }
 
     #[test]
     fn crumbs_become_one_line() {
