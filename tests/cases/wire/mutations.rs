@@ -1,7 +1,10 @@
 //! Valid requests with a few bytes changed, many times over: weir stays up, nothing of it is its own fault, and the upstream sees nothing
 //! that a plain reading of the bytes does not have in them. The reading here is its own, and shares no line with weir's.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use weir_testkit::Client;
 
@@ -156,19 +159,45 @@ fn is(seen: (&str, &str, &[u8], bool), sent: &Plain) -> bool {
     method == sent.0 && plain && body == sent.2
 }
 
-async fn mutate(seed: u64, time: Duration, per_second: u32) -> u32 {
+/// What a run came to.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: u32,
+    /// Answers, by status.
+    answers: BTreeMap<u16, u64>,
+    /// Requests of which no answer came in a tenth of a second: they were half a one, or nothing.
+    silent: u64,
+    /// Requests that the upstream saw, those whose body broke off apart.
+    seen: u64,
+    broken: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        for (status, count) in other.answers {
+            *self.answers.entry(status).or_default() += count;
+        }
+        self.silent += other.silent;
+        self.seen += other.seen;
+        self.broken += other.broken;
+    }
+}
+
+async fn mutate(seed: u64, time: Duration, per_second: u32) -> Counts {
     let stage = Stage::start().await;
     let mut dice = Dice(seed | 1);
-    let (start, mut count) = (Instant::now(), 0);
+    let (start, mut counts) = (Instant::now(), Counts::default());
     let mut before: Vec<Plain> = Vec::new();
     while start.elapsed() < time {
-        let due = start + Duration::from_secs(1) * count / per_second;
+        let due = start + Duration::from_secs(1) * counts.requests / per_second;
         tokio::time::sleep_until(due.into()).await;
-        count += 1;
+        counts.requests += 1;
         let mut request = bytes(SEEDS[dice.roll(SEEDS.len())]);
         dice.change(&mut request);
         let told = format!(
-            "case {count} of seed {seed}: {:?}",
+            "case {} of seed {seed}: {:?}",
+            counts.requests,
             String::from_utf8_lossy(&request)
         );
         let sent = read(&request);
@@ -181,6 +210,7 @@ async fn mutate(seed: u64, time: Duration, per_second: u32) -> u32 {
             tokio::time::timeout(Duration::from_millis(100), client.try_head()).await
         {
             assert!(head.status() < 500, "{} to {told}", head.line);
+            *counts.answers.entry(head.status()).or_default() += 1;
             answers += 1;
             if tokio::time::timeout(Duration::from_millis(100), client.rest())
                 .await
@@ -189,12 +219,18 @@ async fn mutate(seed: u64, time: Duration, per_second: u32) -> u32 {
                 break;
             }
         }
+        counts.silent += u64::from(answers == 0);
         assert!(answers <= sent.len() + 1, "{answers} answers to {told}");
         drop(client);
 
         let mut expected = &sent[..];
         // One whose body broke off is told when it broke off, which may be in a later turn.
-        for seen in stage.taken().iter().filter(|seen| seen.facts().3) {
+        for seen in &stage.taken() {
+            if !seen.facts().3 {
+                counts.broken += 1;
+                continue;
+            }
+            counts.seen += 1;
             let found = expected.iter().position(|plain| is(seen.facts(), plain));
             expected = &expected[found.map_or(0, |at| at + 1)..];
             // Answered as the client stopped to wait, it is told late.
@@ -211,10 +247,11 @@ async fn mutate(seed: u64, time: Duration, per_second: u32) -> u32 {
             "{status}"
         );
     }
-    count
+    counts
 }
 
-/// `WEIR_FULL=1`: a minute at 200 a second, as promised; else a taste. `WEIR_SEED` plays one again.
+/// `WEIR_FULL=1`: a minute at 200 a second, as promised; else a taste. `WEIR_SEED` plays one again. It says what it did; nextest shows
+/// that with `--no-capture`.
 #[tokio::test]
 async fn mutations() {
     let full = std::env::var_os("WEIR_FULL").is_some();
@@ -224,6 +261,11 @@ async fn mutations() {
         .unwrap_or(20_261_120);
     let (time, per_second) = if full { (60, 50) } else { (3, 100) };
     let runs = (0..4).map(|run| mutate(seed + run, Duration::from_secs(time), per_second));
-    let counts = futures_util::future::join_all(runs).await;
-    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let mut all = Counts::default();
+    for counts in futures_util::future::join_all(runs).await {
+        assert!(counts.requests > 0 && counts.seen > 0, "{counts:?}");
+        all.add(counts);
+    }
+    let per_second = f64::from(all.requests) / Duration::from_secs(time).as_secs_f64();
+    eprintln!("seeds {seed} and three more, {time} s, {per_second:.0} requests a second: {all:?}");
 }
