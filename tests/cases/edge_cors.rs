@@ -105,6 +105,16 @@ async fn a_named_origin_may_read_and_no_other() {
     assert_eq!(allowed(&answer), [""; 0]);
     assert!(answer.head.lists("vary", "origin"), "a cache must know");
 
+    // Of two lines neither is believed, whichever comes first.
+    let both = ["Origin: https://app.test", "Origin: https://evil.test"];
+    for lines in [both, [both[1], both[0]]] {
+        let answer = get(weir.address(), "/open/x", &lines).await;
+        assert_eq!(allowed(&answer), [""; 0]);
+        let asks = [lines[0], lines[1], "Access-Control-Request-Method: POST"];
+        let told = ask(weir.address(), "OPTIONS", "/open/x", &asks).await;
+        assert_eq!((told.status(), allowed(&told)), (403, vec![""; 0]));
+    }
+
     let answer = get(weir.address(), "/any", &["Origin: https://any.test"]).await;
     assert_eq!(allowed(&answer), ["*"]);
     assert_eq!(answer.header("access-control-allow-credentials"), None);

@@ -98,6 +98,23 @@ async fn a_token_in_the_query_opens_a_websocket_and_nothing_else() {
         ask(weir.address(), "POST", &target, &ASK).await.status(),
         401
     );
+    // In no spelling that an upstream might read, nor where no token belongs.
+    for name in [
+        "Access_Token",
+        "access%5Ftoken",
+        "%61ccess_token",
+        "+access_token",
+    ] {
+        let target = format!("/odd?{name}={token}");
+        let answer = ask(weir.address(), "GET", &target, &[]).await;
+        assert_eq!(answer.status(), 401, "{name}");
+    }
+    // Whole it is too long for a method.
+    let (head, rest) = token.split_once('.').expect("three parts");
+    for method in [&token, head, rest] {
+        let answer = ask(weir.address(), method, "/odd", &[]).await;
+        assert!([400, 401].contains(&answer.status()), "{method}");
+    }
     let twice = format!("/ws?access_token={token}&access_token={token}");
     assert_eq!(ask(weir.address(), "GET", &twice, &ASK).await.status(), 401);
     assert_eq!(up.accepted(), accepted);

@@ -117,6 +117,17 @@ impl Origin {
     }
 }
 
+/// The page's origin, as a browser says it. Of two lines neither is one: no browser sends them, and whoever reads the other one would judge
+/// another page.
+pub fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+    single(headers, &header::ORIGIN)
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
 /// What a browser that asks first wants to send, if this is such a question.
 pub fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
     if *method != Method::OPTIONS || !headers.contains_key(header::ORIGIN) {
@@ -150,13 +161,12 @@ impl Cors {
 
     /// What a preflight is told beside [`Cors::answer`]; `None`: its origin is not let in, or it may not send that.
     pub fn preflight(&self, asked: &HeaderMap) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let wanted = asked
-            .get(header::ACCESS_CONTROL_REQUEST_METHOD)
+        let wanted = single(asked, &header::ACCESS_CONTROL_REQUEST_METHOD)
             .and_then(|wanted| Method::from_bytes(wanted.as_bytes()).ok());
         let simple = [Method::GET, Method::HEAD, Method::POST];
         let may =
             wanted.is_some_and(|wanted| simple.contains(&wanted) || self.methods.contains(&wanted));
-        if !may || self.allowed(asked.get(header::ORIGIN)).is_none() {
+        if !may || self.allowed(origin(asked)).is_none() {
             return None;
         }
         let mut told = vec![(

@@ -314,7 +314,7 @@ pub(crate) fn identify(
     };
     // A cookie or a certificate goes along with whatever another site's page sends; a bearer header does not.
     let cors = plan.routes[asked.route].cors.as_ref();
-    let invited = cors.is_some_and(|cors| cors.trusts(head.headers.get(header::ORIGIN)));
+    let invited = cors.is_some_and(|cors| cors.trusts(weir_auth::cors::origin(&head.headers)));
     if matches!(caller.via, Via::Cookie | Via::Certificate) && !invited {
         let own = asked.authority.as_ref().map(ToString::to_string);
         weir_auth::cross_origin(

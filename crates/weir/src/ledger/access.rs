@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Method, Version};
 use weir_meter::log::{Entry, Level, StreamFacts};
 use weir_proxy::summary::{Outcome, Summary};
 
@@ -30,7 +30,7 @@ impl Facts {
             tenant: self.tenant(),
             user: self.user(),
             message: "exchange",
-            method: self.method.as_str(),
+            method: word(&self.method),
             path: &self.path,
             status: self.status,
             version: protocol(self.version),
@@ -48,6 +48,16 @@ impl Facts {
     }
 }
 
+/// The method as logs show it. Some clients put there what is none, a credential even; of such a one nothing is shown.
+pub(super) fn word(method: &Method) -> &str {
+    let text = method.as_str();
+    let is_word = text.len() <= 24
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if is_word { text } else { "OTHER" }
+}
+
 fn level(outcome: Outcome, status: u16) -> Level {
     match outcome {
         Outcome::Complete | Outcome::ClientGone if status < 500 => Level::Info,
@@ -63,5 +73,25 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         Version::HTTP_3 => "HTTP/3.0",
         _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_are_shown_of_methods() {
+        for (method, shown) in [
+            ("GET", "GET"),
+            ("VERSION-CONTROL", "VERSION-CONTROL"),
+            ("get", "OTHER"),
+            ("eyJhbGciOi.eyJzdWIi.x", "OTHER"),
+            ("weir_ci_0123456789", "OTHER"),
+            ("AAAAAAAAAAAAAAAAAAAAAAAAA", "OTHER"),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a token");
+            assert_eq!(word(&method), shown);
+        }
     }
 }
