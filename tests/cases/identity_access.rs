@@ -4,11 +4,11 @@
 use serde_json::Value;
 use weir_testkit::{
     Upstream,
-    client::ask,
+    client::{ask, get},
     mint::{self, SECRET, bearer},
 };
 
-use crate::stage::{route, upstream, weir};
+use crate::stage::{everything, route, upstream, weir};
 
 /// A token table that reads `roles` and `scope`.
 fn tokens() -> String {
@@ -273,4 +273,57 @@ async fn no_header_smuggles_an_identity() {
             assert_eq!(head.header(gone), None, "{gone}");
         }
     }
+}
+
+/// Who guesses is sent away before anybody looks at the guess; who comes without a credential, or with an old one, has not guessed.
+#[tokio::test]
+async fn an_address_that_guesses_too_often_has_to_wait() {
+    let auth =
+        format!("[auth.tokens]\ntype = \"jwt\"\nsecret = \"{SECRET}\"\nfailures = \"3/366d\"\n\n");
+    let upstream = Upstream::saying("in").await;
+    let config = auth + &everything(upstream.address(), "auth = \"tokens\"");
+    let weir = weir()
+        .top("trusted_proxies = [\"127.0.0.1\"]\n")
+        .start(&config)
+        .await;
+    let from = |address: &str| format!("X-Forwarded-For: {address}");
+    let (guesser, other) = (from("192.0.2.1"), from("192.0.2.2"));
+    let good = bearer("ana");
+    let old = serde_json::json!({ "sub": "ana", "exp": mint::unix(-100) });
+    let old = format!("Authorization: Bearer {}", mint::token(&old));
+    let ask = async |lines: &[&str]| get(weir.address(), "/", lines).await;
+    for harmless in [&[&*guesser][..], &[&guesser, &old]] {
+        for _ in 0..4 {
+            assert_eq!(ask(harmless).await.status(), 401);
+        }
+    }
+    assert_eq!(ask(&[&guesser, &good]).await.status(), 200);
+    for bad in [
+        "Authorization: Bearer x",
+        "Authorization: Bearer a.b.c",
+        "Authorization: Bearer",
+    ] {
+        assert_eq!(ask(&[&guesser, bad]).await.status(), 401, "{bad}");
+    }
+    // The right one too, or the answer would tell which it was.
+    for lines in [
+        &[&*guesser, "Authorization: Bearer x"][..],
+        &[&guesser, &good],
+        &[&guesser],
+    ] {
+        let answer = ask(lines).await;
+        assert_eq!(answer.status(), 429, "{lines:?}");
+        let wait = answer
+            .header("retry-after")
+            .and_then(|wait| wait.parse().ok());
+        assert!(wait.is_some_and(|wait: u64| wait > 0 && wait <= 366 * 86_400));
+    }
+    assert_eq!(ask(&[&other, &good]).await.status(), 200);
+    let labels = [("route", "all"), ("reason", "too_many_failures")];
+    weir.wait_metric("weir_refusals_total", &labels, 3.0).await;
+    // A reload that changes nothing of it forgets nothing.
+    weir.signal("HUP");
+    weir.wait_metric("weir_config_reloads_total", &[("result", "ok")], 1.0)
+        .await;
+    assert_eq!(ask(&[&guesser, &good]).await.status(), 429);
 }

@@ -198,6 +198,8 @@ pub struct Auth {
     pub verifier: Arc<Verifier>,
     /// Where browsers without a session are sent. Key `login`.
     pub login: Option<Login>,
+    /// How many credentials of one address may fail. Key `failures`.
+    pub failures: Option<Quota>,
     /// Origins beside our own that may send unsafe requests with the cookie. Key `trusted_origins`.
     pub trusted_origins: Vec<String>,
     /// Keys that change while weir runs; of `any`, those of all its members.

@@ -16,6 +16,7 @@ use weir_store::Store;
 
 use crate::{
     files::Folder,
+    guesses::Guesses,
     keys::{self, Remote},
     limits::{CountedStore, LimitState},
     listen,
@@ -46,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) log: Arc<AccessLog>,
     /// Where refusals and changes of keys are written down.
     pub(crate) audit: Option<Arc<AuditLog>>,
+    /// Beside [`Plan::auth`]: those whose failures are counted.
+    pub(crate) guesses: Vec<Option<Guesses>>,
     /// Beside [`Plan::auth`]: the key sets that are fetched.
     pub(crate) remotes: Vec<Vec<Arc<Remote>>>,
     /// Beside [`Plan::routes`]; those that serve files.
@@ -134,6 +137,9 @@ impl Gateway {
                 .map_err(|flaw| io::Error::other(format!("listen {}: {flaw}", listener.address)))?;
             tls.extend(hosts.map(|hosts| (id, hosts)));
         }
+        let had = before.map_or(&[] as &[_], |before| &before.guesses);
+        let guesses = plan.auth.iter().map(|auth| Guesses::of(auth, had));
+        let guesses = guesses.collect();
         let folders = plan.routes.iter().map(|route| match &route.action {
             Action::Files {
                 root,
@@ -146,6 +152,7 @@ impl Gateway {
         Ok(Self {
             upstreams: upstreams.collect::<io::Result<_>>()?,
             limits,
+            guesses,
             stores,
             series: plan
                 .routes

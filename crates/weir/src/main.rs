@@ -19,6 +19,7 @@ mod flood;
 mod forward;
 mod gate;
 mod gateway;
+mod guesses;
 mod http2;
 mod key;
 mod keys;

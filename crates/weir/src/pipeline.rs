@@ -143,6 +143,11 @@ async fn exchange(
         return preflight(route, &head.headers, ledger).map(Answered::own);
     }
 
+    let guesses = route.auth.and_then(|auth| gateway.guesses[auth].as_ref());
+    if let Some(wait) = guesses.and_then(|guesses| guesses.wait(sender.address)) {
+        ledger.tells([weir_limit::retry_after(wait)]);
+        return Err(Refusal::Guesses);
+    }
     let certificate = client
         .secured
         .as_ref()
@@ -155,7 +160,11 @@ async fn exchange(
         };
         identify(&gateway.plan, &asked, &head, &presented, SystemTime::now())
     })
-    .await?;
+    .await;
+    if let (Some(guesses), Err(refusal)) = (guesses, &caller) {
+        guesses.failed(sender.address, refusal);
+    }
+    let caller = caller?;
     ledger.identified(&caller);
     route.require.check(&caller)?;
 

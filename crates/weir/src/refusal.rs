@@ -45,6 +45,8 @@ pub(crate) enum Refusal {
     OutOfTokens,
     /// The store of a limit is away, and the limit is to let nobody pass then.
     LimitStoreAway,
+    /// Too many credentials from this address did not pass; the ledger tells when it may try again.
+    Guesses,
     /// As many streams as allowed are open.
     TooManyStreams,
     /// The request body is declared, or turned out, too large.
@@ -73,7 +75,7 @@ impl Refusal {
             Self::NotAllowed | Self::Cors => StatusCode::FORBIDDEN,
             Self::Denied(why) => why.status(),
             Self::Login { .. } => StatusCode::FOUND,
-            Self::RateLimited | Self::OutOfTokens | Self::TooManyStreams => {
+            Self::RateLimited | Self::OutOfTokens | Self::TooManyStreams | Self::Guesses => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
@@ -121,6 +123,7 @@ impl Refusal {
             Self::OutOfTokens => "out_of_tokens",
             Self::LimitStoreAway => "limit_store_away",
             Self::TooManyStreams => "too_many_streams",
+            Self::Guesses => "too_many_failures",
             Self::TooLarge | Self::Send(SendError::RequestBody(BodyFault::TooLarge)) => {
                 "body_too_large"
             }
@@ -162,6 +165,7 @@ impl Refusal {
                 | Self::NotAllowed
                 | Self::RateLimited
                 | Self::TooManyStreams
+                | Self::Guesses
         )
     }
 

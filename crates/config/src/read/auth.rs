@@ -9,6 +9,7 @@ mod jwt;
 use std::sync::Arc;
 
 use weir_auth::{Login, Verifier};
+use weir_limit::Quota;
 
 use crate::{
     node::{Names, Node},
@@ -191,7 +192,7 @@ fn any<'a>(
     }
 }
 
-/// The keys that only mean something where a browser brings a cookie, and the result.
+/// `failures`, the keys that only mean something where a browser brings a cookie, and the result.
 fn browsers(
     name: &str,
     table: &Table<'_>,
@@ -214,6 +215,9 @@ fn browsers(
             Login::new,
         )
     });
+    let failures = table
+        .get("failures")
+        .and_then(|node| node.parse("an amount and a time such as \"20/60s\"", Quota::parse));
     let trusted_origins = origins
         .map(|node| {
             let items = node.one_or_many();
@@ -229,6 +233,7 @@ fn browsers(
         name: name.to_owned(),
         verifier: Arc::new(verifier?),
         login,
+        failures,
         trusted_origins,
         live,
         reads_query: false,
