@@ -53,11 +53,14 @@ impl Issuer {
     }
 }
 
-/// Serves the set that stands in the cell, and counts nothing: the upstream itself knows its requests.
+/// Serves the set that stands in the cell, answers nothing while that is null, and counts nothing: the upstream itself knows its requests.
 async fn publisher(set: Arc<std::sync::Mutex<Value>>) -> Upstream {
     Upstream::scripted(move |exchange| {
         let body = set.lock().expect("no panic").to_string();
         async move {
+            if body == "null" {
+                return;
+            }
             exchange
                 .send(&format!(
                     "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
@@ -220,6 +223,48 @@ async fn an_issuer_that_does_not_answer_refuses_its_tokens_and_nothing_else() {
         ask(weir.address(), "GET", "/public", &[]).await.status(),
         200
     );
+}
+
+/// While an issuer does not answer its last keys are good, for `jwks_stale` and no longer; when it is back, so are they.
+#[tokio::test]
+async fn an_issuer_that_dies_is_believed_for_a_while() {
+    let issuer = Issuer::new("one");
+    let alive = json!({ "keys": [issuer.jwk()] });
+    let set = Arc::new(std::sync::Mutex::new(alive.clone()));
+    let keys = publisher(Arc::clone(&set)).await;
+    let up = Upstream::saying("hello").await;
+    let config = format!(
+        "[auth.issuer]\ntype = \"jwt\"\njwks_url = \"http://{}/keys\"\njwks_refresh = \"1s\"\njwks_stale = \"4s\"\n\n\
+         [audit]\nto = \"audit.log\"\n\n{}{}",
+        keys.address(),
+        upstream("up", up.address(), ""),
+        route("all", "/*", "to = \"up\"\nauth = \"issuer\""),
+    );
+    let weir = weir().start(&config).await;
+    assert_eq!(status(&weir, &issuer.bearer("ana")).await, 200);
+    let auth = ("auth", "issuer");
+    let now_has = async |count| weir.wait_metric("weir_issuer_keys", &[auth], count).await;
+    now_has(1.0).await;
+    *set.lock().expect("no panic") = Value::Null;
+    let failed = [auth, ("result", "failed")];
+    weir.wait_metric("weir_key_fetches_total", &failed, 1.0)
+        .await;
+    // A token that was never seen, so that no memory of it can answer.
+    assert_eq!(status(&weir, &issuer.bearer("bob")).await, 200);
+    now_has(0.0).await;
+    for user in ["bob", "eve"] {
+        assert_eq!(status(&weir, &issuer.bearer(user)).await, 401, "{user}");
+    }
+    let told = |event: &str| {
+        let lines = audit(weir.folder());
+        lines.iter().filter(|line| line["event"] == event).count()
+    };
+    assert_eq!((told("keys_failed"), told("keys_too_old")), (1, 1));
+    let unknown = [("route", "all"), ("reason", "unknown_key")];
+    weir.wait_metric("weir_refusals_total", &unknown, 2.0).await;
+    *set.lock().expect("no panic") = alive;
+    now_has(1.0).await;
+    assert_eq!(status(&weir, &issuer.bearer("eve")).await, 200);
 }
 
 /// A key and a session of the vectors that Microsoft's format is tested with.
