@@ -228,6 +228,23 @@ fn a_minted_cookie_is_accepted_whatever_its_name() {
                 .identify(&headers(&line.join("; ")), good.now())
                 .unwrap();
             assert_eq!(caller.user.as_deref(), Some("ana"));
+            // All through every chunk, and in the number of chunks; one byte of seven, for each costs a whole verification.
+            for (chunk, index) in (0..minted.len()).flat_map(|chunk| {
+                (0..minted[chunk].1.len())
+                    .step_by(7)
+                    .map(move |index| (chunk, index))
+            }) {
+                let mut changed = minted.clone();
+                let mut bytes = changed[chunk].1.clone().into_bytes();
+                bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
+                changed[chunk].1 = String::from_utf8(bytes).unwrap();
+                let line: Vec<_> = changed
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                let answer = verifier.identify(&headers(&line.join("; ")), good.now());
+                assert!(answer.is_err(), "{name}: byte {index} of chunk {chunk}");
+            }
         }
     }
 }

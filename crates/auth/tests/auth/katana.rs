@@ -119,6 +119,18 @@ fn a_long_ticket_travels_in_chunks() {
         Some("ana")
     );
 
+    // All through every chunk, and in the number of chunks; one byte of seven, for each costs a whole verification.
+    for chunk in 0..minted.len() {
+        for index in (0..minted[chunk].1.len()).step_by(7) {
+            let mut changed = minted.clone();
+            let mut bytes = changed[chunk].1.clone().into_bytes();
+            bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
+            changed[chunk].1 = String::from_utf8(bytes).unwrap();
+            let answer = verifier.identify(&headers(&line(&changed)), start());
+            assert!(answer.is_err(), "byte {index} of chunk {chunk}");
+        }
+    }
+
     let mut swapped = minted.clone();
     let (first, second) = (swapped[1].1.clone(), swapped[2].1.clone());
     (swapped[1].1, swapped[2].1) = (second, first);
