@@ -89,6 +89,17 @@ impl Chunks {
                 State::Done => break,
                 State::Broken(fault) if at == 0 => return Err(fault),
                 State::Broken(_) => break,
+                // Nearly all of the framing, without a look at each of its states.
+                State::DataCr if bytes[at..].starts_with(b"\r\n") => {
+                    at += 2;
+                    State::default()
+                }
+                State::Size { digits: 0, .. }
+                    if let Some((length, size)) = size_line(&bytes[at..]) =>
+                {
+                    at += length;
+                    State::Data(size)
+                }
                 State::Data(left) => {
                     let here = left.min((bytes.len() - at) as u64);
                     self.state = match left - here {
@@ -171,6 +182,20 @@ impl Chunks {
     }
 }
 
+/// The length of a size line and what it says, where it is a plain one: at most four digits and its CRLF, not the last chunk's. What is not is
+/// read byte by byte.
+fn size_line(bytes: &[u8]) -> Option<(usize, u64)> {
+    let mut size = 0;
+    for (at, byte) in bytes.iter().take(5).enumerate() {
+        match char::from(*byte).to_digit(16) {
+            Some(digit) if at < 4 => size = size << 4 | u64::from(digit),
+            None if size > 0 && bytes[at..].starts_with(b"\r\n") => return Some((at + 2, size)),
+            _ => return None,
+        }
+    }
+    None
+}
+
 impl Trailers {
     /// Takes the line that became whole.
     fn next(&mut self) -> Result<State, Fault> {
@@ -232,6 +257,7 @@ mod tests {
             ("A\r\n0123456789\r\na;x=y\r\n0123456789\r\n00\r\n\r\n", 40),
             ("2;\"q\"\r\nhi\r\n0;last\r\nA: b\r\n\r\n", 27),
             ("0000000000000001\r\n\n\r\n0\r\n\r\n", 26),
+            ("0002\r\nhi\r\n00002\r\nhi\r\n0000\r\n\r\n", 29),
         ] {
             assert_eq!(read(bytes.as_bytes()), Ok(Some(length)), "{bytes:?}");
         }
