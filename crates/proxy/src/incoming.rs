@@ -33,7 +33,8 @@ pub struct Incoming {
 
 #[derive(Debug)]
 enum Protocol {
-    Http1(Exchange<Transport, Body>),
+    /// Boxed: it is half a kilobyte, and goes through many hands until the answer's body is polled.
+    Http1(Box<Exchange<Transport, Body>>),
     Http2 {
         body: hyper::body::Incoming,
         share: Stream,
@@ -72,7 +73,7 @@ macro_rules! either {
 }
 
 impl Incoming {
-    pub(crate) fn http1(exchange: Exchange<Transport, Body>, alarm: Alarm) -> Self {
+    pub(crate) fn http1(exchange: Box<Exchange<Transport, Body>>, alarm: Alarm) -> Self {
         Self {
             protocol: Protocol::Http1(exchange),
             alarm,

@@ -310,7 +310,7 @@ async fn exchange(
     match (connection, request) {
         (Connection::Http1(kept), Request::Http1(request)) => {
             let mut alarm = kept.alarm;
-            let mut exchange = kept.connection.ask(request);
+            let mut exchange = Box::new(kept.connection.ask(request));
             let answered = poll_fn(|cx| exchange.poll_head(cx));
             let error = match in_time(answered, patience, upload, &mut alarm).await? {
                 Ok(head) => return Ok((head, Incoming::http1(exchange, alarm))),

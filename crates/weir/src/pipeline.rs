@@ -178,7 +178,9 @@ async fn exchange(
     if !route.limits.is_empty() {
         admission::admit(gateway, route, &facts, client, ledger).await?;
     }
-    if declared_length(&head.headers) > Some(route.max_body) {
+    if !http_body::Body::is_end_stream(&body)
+        && declared_length(&head.headers) > Some(route.max_body)
+    {
         return Err(Refusal::TooLarge);
     }
 
