@@ -20,6 +20,11 @@ use crate::{
 /// Interim answers (1xx) before the final one.
 const INTERIM: u32 = 32;
 
+/// Read at first at most, in bytes, and twice as much after each read that could have been larger: a piece is asked for before its client has
+/// shown that it takes any, and hundreds of streams of an HTTP/2 client that never does can wait with one each. Small answers and events come
+/// whole in it, and a large one costs four reads more.
+const FIRST_READ: usize = 8 * 1024;
+
 /// What [`Exchange::poll_frame`] gives.
 type PolledFrame<E> = Poll<Option<Result<Frame<Bytes>, Fault<E>>>>;
 
@@ -31,6 +36,8 @@ pub struct Exchange<S, B> {
     awaited: Awaited,
     body: Reading,
     kept: bool,
+    /// How much is read at a time.
+    most: usize,
 }
 
 /// The head that is waited for.
@@ -58,6 +65,7 @@ impl<S, B> Exchange<S, B> {
             },
             body: Reading::new(Framing::None),
             kept: false,
+            most: FIRST_READ,
         }
     }
 
@@ -106,7 +114,7 @@ where
         loop {
             self.upload.poll(&mut self.io, cx)?;
             let (awaited, body) = (&mut self.awaited, &mut self.body);
-            let found = ready!(lent::poll_read(&mut self.io, cx, |piece| {
+            let found = ready!(lent::poll_read(&mut self.io, cx, FIRST_READ, |piece| {
                 awaited.read(piece, body)
             }));
             if let Some((parts, kept)) = found.map_err(Fault::Io)?? {
@@ -131,11 +139,16 @@ where
             if self.upload.is_under_way() {
                 self.upload.poll(&mut self.io, cx)?;
             }
-            let body = &mut self.body;
-            let read = ready!(lent::poll_read(&mut self.io, cx, |piece| body.fill(piece)));
+            let (body, most) = (&mut self.body, self.most);
+            let read = ready!(lent::poll_read(&mut self.io, cx, most, |piece| {
+                (piece.len() == most, body.fill(piece))
+            }));
+            if matches!(read, Ok((true, _))) {
+                self.most = (most * 2).min(lent::SIZE);
+            }
             match read {
-                Ok(true) => {}
-                Ok(false) => return Poll::Ready(Some(Err(Fault::Closed))),
+                Ok((_, true)) => {}
+                Ok((_, false)) => return Poll::Ready(Some(Err(Fault::Closed))),
                 Err(error) => return Poll::Ready(Some(Err(Fault::Io(error)))),
             }
         }

@@ -8,12 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
 /// Read at a time at most, in bytes.
-const SIZE: usize = 128 * 1024;
+pub(crate) const SIZE: usize = 128 * 1024;
 /// From so many bytes on they are handed over, so that they never hold more than twice their own size.
 const LARGE: usize = SIZE / 2;
 
@@ -31,17 +31,29 @@ pub(crate) enum Piece<'a> {
     Large(Bytes),
 }
 
-/// Reads once, and gives the buffer back.
+impl Piece<'_> {
+    /// In bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::End => 0,
+            Self::Small(bytes) => bytes.len(),
+            Self::Large(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Reads once, `most` bytes, and gives the buffer back.
 pub(crate) fn poll_read<S: AsyncRead + Unpin, T>(
     io: &mut S,
     cx: &mut Context<'_>,
+    most: usize,
     with: impl FnOnce(Piece<'_>) -> T,
 ) -> Poll<io::Result<T>> {
     let mut buffer = LENT.take();
     if buffer.capacity() < SIZE && !buffer.try_reclaim(SIZE) {
         buffer = BytesMut::with_capacity(SIZE);
     }
-    let read = poll_read_buf(Pin::new(io), cx, &mut buffer);
+    let read = poll_read_buf(Pin::new(io), cx, &mut (&mut buffer).limit(most));
     let out = read.map_ok(|count| match count {
         0 => with(Piece::End),
         LARGE.. => with(Piece::Large(buffer.split().freeze())),

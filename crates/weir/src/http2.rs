@@ -23,8 +23,8 @@ pub(crate) const CALM_DOWN: &[u8] = &[
     0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb,
 ];
 
-/// A builder with weir's limits. Per connection a client that takes nothing holds at most 128 streams of two pieces of 64 KiB, for as long as
-/// the reaper lets it; one that sends and is not listened to, 512 KiB.
+/// A builder with weir's limits. Per connection a client that takes nothing holds at most 128 streams of a first piece of 8 KiB (see weir-h1), one
+/// that stops in the middle of its answers two pieces of 64 KiB each, for as long as the reaper lets it; one that sends and is not listened to, 512 KiB.
 pub(crate) fn builder(streams: Streams) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     builder

@@ -67,7 +67,7 @@ impl Attack {
             },
             Self {
                 name: "h2-bomb",
-                kinds: &[(Kind::Bomb, 20), (Kind::NoWindow, 2)],
+                kinds: &[(Kind::Bomb, 20), (Kind::NoWindow, 20)],
                 scale: 1.0,
                 bound_mib: 64.0,
             },
