@@ -163,7 +163,7 @@ async fn a_head_that_does_not_end_is_408() {
     let up = Upstream::saying("in").await;
     for (before, begun, line) in [
         ("", "GET /x HTTP/1.1\r\nHost: a.te", ("GET", "/x")),
-        ("", "PRI * HT", ("-", "/")),
+        ("", "PRI * HT", ("PRI", "*")),
         (
             "GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n",
             "PUT /x",

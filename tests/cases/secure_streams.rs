@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use weir_testkit::{
     Client, End, Exchange, Upstream, Weir,
     tls::{Authority, Leaf, Tls},
@@ -10,7 +11,10 @@ use weir_testkit::{
 
 #[cfg(target_os = "linux")]
 use super::leaving::stays_unread;
-use crate::stage::{RUN_STARTED, everything, pass, weir};
+use crate::{
+    http2_server::{Server, event_stream, say},
+    stage::{RUN_STARTED, everything, pass, weir},
+};
 
 const BOUND: Duration = Duration::from_millis(100);
 
@@ -82,6 +86,37 @@ async fn each_event_is_here_before_the_next_is_sent() {
             .answer("200 OK", &[], "kept")
             .await;
         assert_eq!(client.answer().await.text(), "kept");
+    }
+}
+
+/// Such an upload is read by a task of its own, and each event wakes the connection's, which looks for the client's goodbye on the same socket.
+#[tokio::test]
+async fn an_upload_to_an_http2_upstream_goes_on_beside_its_answer() {
+    let mut server = Server::start().await;
+    let authority = Authority::new("ca");
+    let site = authority.sign(Leaf::server(&["a.test"]));
+    let listen = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"a.crt\", key = \"a.key\" }\n\n";
+    let weir = weir()
+        .file("a.crt", &site.certificate)
+        .file("a.key", &site.key)
+        .start(&(listen.to_owned() + &server.config()))
+        .await;
+    let tls = Tls::to("a.test", &authority);
+    let mut client = Client::secured(weir.listeners()[1], &tls).await.unwrap();
+    client
+        .send("POST /s HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let (request, mut answer) = server.next().await;
+    let mut upload = request.into_body();
+    let mut stream = event_stream(&mut answer);
+    assert_eq!(client.head().await.status(), 200);
+    for number in 0..5 {
+        say(&mut stream, &format!("data: {number}\n\n"));
+        client.until(&format!("data: {number}\n\n")).await;
+        client.send("2\r\nhi\r\n").await;
+        let piece = timeout(Duration::from_secs(10), upload.data()).await;
+        let piece = piece.expect("in time").expect("a piece").expect("whole");
+        assert_eq!(&piece[..], b"hi");
     }
 }
 

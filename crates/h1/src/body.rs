@@ -1,4 +1,4 @@
-//! The body of an answer, taken out of its framing. Small reads are copied, once and in their exact size, several chunks of a read into one
+//! A message's body, taken out of its framing. Small reads are copied, once and in their exact size, several chunks of a read into one
 //! piece; large ones are cut where the framing is and handed on as they are.
 
 use bytes::{Buf, Bytes};
@@ -34,8 +34,8 @@ pub(crate) struct Reading {
     held: Bytes,
     /// Its length is known from its head.
     sized: bool,
-    /// Bytes came that belong to no answer.
-    surplus: bool,
+    /// What came behind its end: a client's next request. Of a server it belongs to no answer.
+    behind: Bytes,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Reading {
             },
             ready: Bytes::new(),
             held: Bytes::new(),
-            surplus: false,
+            behind: Bytes::new(),
         }
     }
 
@@ -72,13 +72,17 @@ impl Reading {
             }
             Piece::Small(bytes) => {
                 self.ready = match self.cut(bytes.len()) {
-                    Some(count) => Bytes::copy_from_slice(&bytes[..count]),
+                    Some(count) => {
+                        let (body, behind) = bytes.split_at(count);
+                        self.behind = Bytes::copy_from_slice(behind);
+                        Bytes::copy_from_slice(body)
+                    }
                     None => self.gather(&[], bytes),
                 };
             }
             Piece::Large(mut bytes) => match self.cut(bytes.len()) {
                 Some(count) => {
-                    bytes.truncate(count);
+                    self.behind = bytes.split_off(count);
                     self.ready = bytes;
                 }
                 None => self.held = bytes,
@@ -116,12 +120,19 @@ impl Reading {
 
     /// Whether it ended as its framing says, and nothing came behind it.
     pub(crate) fn is_clean(&self) -> bool {
-        matches!(self.state, State::Over | State::Ended(_)) && self.held.is_empty() && !self.surplus
+        matches!(self.state, State::Over | State::Ended(_))
+            && self.held.is_empty()
+            && self.behind.is_empty()
     }
 
     /// What was read of another protocol.
     pub(crate) fn into_rest(self) -> Bytes {
         self.ready
+    }
+
+    /// Takes what came behind its end.
+    pub(crate) fn take_behind(&mut self) -> Bytes {
+        std::mem::take(&mut self.behind)
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -143,13 +154,10 @@ impl Reading {
                 if *left == 0 {
                     self.state = State::Over;
                 }
-                let here = usize::try_from(here).expect("no more than the read");
-                self.surplus |= here < count;
-                Some(here)
+                Some(usize::try_from(here).expect("no more than the read"))
             }
             State::Open(Framing::Close) => Some(count),
             State::Open(Framing::None) | State::Ended(_) | State::Broken(_) | State::Over => {
-                self.surplus |= count > 0;
                 Some(0)
             }
         }
@@ -160,10 +168,11 @@ impl Reading {
         let mut several = Vec::new();
         while !rest.is_empty() {
             let Some((framing, data)) = self.part(rest) else {
+                self.behind = Bytes::copy_from_slice(rest);
                 break;
             };
-            let (data, behind) = rest[framing..].split_at(data);
-            rest = behind;
+            let (data, further) = rest[framing..].split_at(data);
+            rest = further;
             if first.is_empty() {
                 first = data;
             } else if !data.is_empty() {
@@ -185,6 +194,7 @@ impl Reading {
     fn slice(&mut self) {
         let mut held = std::mem::take(&mut self.held);
         let Some((framing, data)) = self.part(&held) else {
+            self.behind = held;
             return;
         };
         held.advance(framing);
@@ -199,7 +209,6 @@ impl Reading {
     /// The next part of these bytes: so many of framing, so many of data behind them. `None`: nothing of them is the body's.
     fn part(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
         let State::Open(Framing::Chunked(chunks)) = &mut self.state else {
-            self.surplus = true;
             return None;
         };
         match chunks.part(bytes) {

@@ -1,10 +1,10 @@
-//! An HTTP/1.1 client connection, read in place: no task of its own and no channel. Whoever polls the answer's body reads the socket, and
-//! dropping the exchange closes it at once.
+//! HTTP/1.1 read in place, on either side: no task of its own and no channel. Whoever polls a body reads the socket.
 //!
-//! A [`Request`] is written once, into the bytes that go out; a [`Connection`] takes it and becomes an [`Exchange`], which sends what is left
-//! of the request beside reading the answer, and gives the connection back after a clean end. Which bytes are an answer is decided here, on
-//! httparse and on the length, coding and chunk rules of `weir-wire`. Which server, which headers, when to give up and whether to try again
-//! are others' business: a [`Fault`] and [`Exchange::heard`] tell them what they need.
+//! Towards upstreams a [`Request`] is written once, into the bytes that go out; a [`Connection`] takes it and becomes an [`Exchange`], which
+//! sends what is left of the request beside reading the answer, and gives the connection back after a clean end. Towards clients it is
+//! [`server`]. Which bytes are an answer is decided here, on httparse; which are a request, in `weir-wire`, whose length, coding and chunk
+//! rules hold for both. Which server, which headers, when to give up and whether to try again are others' business: a [`Fault`] and
+//! [`Exchange::heard`] tell them what they need.
 
 mod answer;
 mod body;
@@ -12,7 +12,9 @@ mod connection;
 mod exchange;
 mod fault;
 mod lent;
+mod outgoing;
 mod request;
+pub mod server;
 mod upload;
 
 pub use connection::Connection;

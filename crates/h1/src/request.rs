@@ -1,20 +1,14 @@
 //! A request as it goes over the wire: its head is written as it is decided, line by line into the bytes that are sent, and kept in no
 //! other form. How its body is framed is decided here, and nowhere else.
 
-use std::cell::Cell;
-
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body::Body;
 use weir_wire::is_text;
 
-use crate::upload::{Framing, Upload};
-
-/// The longest head whose buffer is kept for the next one, in bytes.
-const KEPT: usize = 16 * 1024;
-
-thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
+use crate::{
+    outgoing::{Framing, buffer, line},
+    upload::Upload,
+};
 
 /// A head being written.
 #[derive(Debug)]
@@ -35,7 +29,7 @@ pub struct Request<B> {
 impl RequestHead {
     /// `target`: in origin form, as [`http::uri::PathAndQuery`] prints it.
     pub fn new(method: &Method, target: &http::uri::PathAndQuery) -> Self {
-        let mut bytes = SPARE.take();
+        let mut bytes = buffer();
         bytes.extend_from_slice(method.as_str().as_bytes());
         bytes.push(b' ');
         bytes.extend_from_slice(target.as_str().as_bytes());
@@ -49,17 +43,13 @@ impl RequestHead {
 
     /// Adds a line. Lines that frame the body or the connection are not to be among them, but for those of an upgrade.
     pub fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.begin(name);
-        self.bytes.extend_from_slice(value.as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
+        line(&mut self.bytes, name, value.as_bytes());
     }
 
     /// Adds a line of text that is no value yet. Text that could end the line is left out, and its line with it.
     pub fn text(&mut self, name: &HeaderName, text: &[u8]) {
         if is_text(text) {
-            self.begin(name);
-            self.bytes.extend_from_slice(text);
-            self.bytes.extend_from_slice(b"\r\n");
+            line(&mut self.bytes, name, text);
         }
     }
 
@@ -68,37 +58,24 @@ impl RequestHead {
         let framing = match body.size_hint().exact() {
             _ if body.is_end_stream() => None,
             Some(0) => None,
-            Some(length) => Some(Framing::Length(length)),
-            None => Some(Framing::Chunked),
-        };
-        match framing {
-            Some(Framing::Length(length)) => {
+            Some(length) => {
                 self.text(&header::CONTENT_LENGTH, length.to_string().as_bytes());
+                Some(Framing::Length(length))
             }
-            Some(Framing::Chunked) => self
-                .bytes
-                .extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            None if self.expects_body => self.bytes.extend_from_slice(b"content-length: 0\r\n"),
-            None => {}
+            None => {
+                self.bytes
+                    .extend_from_slice(b"transfer-encoding: chunked\r\n");
+                Some(Framing::Chunked(Vec::new()))
+            }
+        };
+        if framing.is_none() && self.expects_body {
+            self.bytes.extend_from_slice(b"content-length: 0\r\n");
         }
         self.bytes.extend_from_slice(b"\r\n");
         Request {
             upload: Upload::new(self.bytes, framing.map(|framing| (framing, body))),
             head_only: self.head_only,
         }
-    }
-
-    fn begin(&mut self, name: &HeaderName) {
-        self.bytes.extend_from_slice(name.as_str().as_bytes());
-        self.bytes.extend_from_slice(b": ");
-    }
-}
-
-/// Keeps an empty buffer for the thread's next head.
-pub(crate) fn spare(mut bytes: Vec<u8>) {
-    if (1..=KEPT).contains(&bytes.capacity()) {
-        bytes.clear();
-        SPARE.set(bytes);
     }
 }
 

@@ -15,7 +15,7 @@ pub enum BodyError {
     ClientStalled,
     /// The client broke off or broke the framing of its body.
     #[error("the client's body broke off")]
-    Client(#[source] hyper::Error),
+    Client(#[source] ClientFault),
     /// The upstream broke off or broke the framing of its answer.
     #[error("the upstream's answer broke off")]
     Upstream(#[source] Box<UpstreamError>),
@@ -28,6 +28,17 @@ pub enum BodyError {
     /// weir ended the answer; the outcome says why.
     #[error("the answer was ended: {}", .0.as_str())]
     Ended(Outcome),
+}
+
+/// What went wrong on a client's connection.
+#[derive(Debug, Error)]
+pub enum ClientFault {
+    /// In HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] weir_h1::server::Broken),
+    /// In HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
 }
 
 /// What went wrong on a server's connection.

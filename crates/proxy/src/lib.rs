@@ -25,6 +25,7 @@ pub mod websocket;
 
 mod account;
 mod alarm;
+mod client_body;
 mod clocks;
 mod connect;
 mod drain;
@@ -36,6 +37,7 @@ mod multiplex;
 mod source;
 mod watched;
 
+pub use client_body::ClientBody;
 pub use incoming::{Incoming, Upgraded};
 pub use source::Upload;
 pub use watched::{Body, Exchange};

@@ -17,7 +17,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{error::BodyError, incoming::Incoming, lease::Lease, summary::Outcome};
+use crate::{
+    client_body::ClientBody,
+    error::{BodyError, ClientFault},
+    incoming::Incoming,
+    lease::Lease,
+    summary::Outcome,
+};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -39,11 +45,11 @@ pub(crate) enum Source {
 /// A client's request body: bounded in size and in its pauses.
 #[derive(Debug)]
 pub(crate) struct Request {
-    incoming: hyper::body::Incoming,
+    incoming: ClientBody,
     left: u64,
     idle: Duration,
     pause: Option<Pin<Box<Sleep>>>,
-    broke: Option<hyper::Error>,
+    broke: Option<ClientFault>,
     upload: Arc<Upload>,
 }
 
@@ -120,7 +126,7 @@ impl Upload {
 
 impl Request {
     pub(crate) fn new(
-        incoming: hyper::body::Incoming,
+        incoming: ClientBody,
         limit: u64,
         idle: Duration,
         upload: Arc<Upload>,
@@ -215,7 +221,7 @@ impl Source {
         }
     }
 
-    /// hyper never polls past this being true, so whoever keeps accounts must ask it after every frame.
+    /// Nobody polls past this being true, so whoever keeps accounts must ask it after every frame.
     pub(crate) fn is_end(&self) -> bool {
         match self {
             Self::Empty => true,

@@ -16,8 +16,10 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
+    sync::oneshot,
     time::{Instant, sleep_until, timeout},
 };
+use weir_h1::server::Switched;
 
 use crate::{
     Exchange, Upgraded, Upload,
@@ -37,7 +39,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// A tunnel, ready to run.
 pub struct Tunnel {
     /// The client's side, there when the answer has been written.
-    pub client: OnUpgrade,
+    pub client: ClientSide,
     /// The upstream's side.
     pub upstream: Upgraded,
     /// The hold on the server.
@@ -50,6 +52,23 @@ pub struct Tunnel {
     pub idle: Duration,
 }
 
+/// The client's side of a tunnel to be.
+pub enum ClientSide {
+    /// The connection itself, behind a 101.
+    Http1(oneshot::Receiver<Switched>),
+    /// A stream of it, behind a 2xx to CONNECT.
+    Http2(OnUpgrade),
+}
+
+impl ClientSide {
+    async fn open(self) -> Option<Switched> {
+        match self {
+            Self::Http1(switched) => switched.await.ok(),
+            Self::Http2(upgrade) => Some(Switched::from_stream(TokioIo::new(upgrade.await.ok()?))),
+        }
+    }
+}
+
 impl Tunnel {
     /// Runs to the end. Dropped before, it closes both sides and counts as left by the client, or as cut.
     pub async fn run(self) {
@@ -59,11 +78,11 @@ impl Tunnel {
             traffic: Arc::new(Traffic::new(self.upload)),
         };
         let _lease = self.lease;
-        let Ok(Ok(client)) = timeout(ANSWER, self.client).await else {
+        let Ok(Some(client)) = timeout(ANSWER, self.client.open()).await else {
             return account.close(Outcome::ClientGone);
         };
         let mut client = Side {
-            io: TokioIo::new(client),
+            io: client,
             side: End::Client,
             traffic: Arc::clone(&account.traffic),
         };

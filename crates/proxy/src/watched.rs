@@ -1,9 +1,9 @@
 //! The one body of weir: every answer and every forwarded request is a [`Body`]. An answer's body is watched: it keeps the stream's clocks,
 //! listens to its events, ends it honestly, and reports what happened once. It decides nothing about routes, counts nothing and logs nothing.
 //!
-//! Three facts about hyper shape it. hyper never polls past `is_end_stream`, so the end is looked for after each frame. It drops the body
-//! of a HEAD, 204 or 304 answer unpolled. And it throws away a frame that is not yet flushed when the body errs in the same poll, so after
-//! its last words a broken stream stays pending until they are written.
+//! Three facts about whoever writes it (weir-h1, and hyper for HTTP/2) shape it. Nobody polls past `is_end_stream`, so the end is looked for
+//! after each frame. The body of a HEAD, 204 or 304 answer is dropped unpolled. And a frame that is not yet flushed when the body errs is
+//! thrown away, so after its last words a broken stream stays pending until they are written.
 
 use std::{
     future::Future,
@@ -23,6 +23,7 @@ use weir_llm::Media;
 use crate::{
     account::Account,
     alarm::Alarm,
+    client_body::ClientBody,
     clocks::{Clocks, Expired},
     compress::Coding,
     downstream::{Downstream, Seat, Waiting},
@@ -74,7 +75,7 @@ struct Watch {
     clocks: Option<Clocks>,
     policy: StreamPolicy,
     waiting: Option<Waiting>,
-    /// Body bytes still to come, where the length is known: hyper writes no more than that and asks for no more.
+    /// Body bytes still to come, where the length is known: no more than that is written or asked for.
     left: Option<u64>,
     state: State,
 }
@@ -118,11 +119,7 @@ impl Body {
     }
 
     /// A client's request body of at most `limit` bytes, with pauses of at most `idle`; and how its upload goes.
-    pub fn request(
-        incoming: hyper::body::Incoming,
-        limit: u64,
-        idle: Duration,
-    ) -> (Self, Arc<Upload>) {
+    pub fn request(incoming: ClientBody, limit: u64, idle: Duration) -> (Self, Arc<Upload>) {
         let upload = Upload::start();
         let body = if http_body::Body::is_end_stream(&incoming) {
             upload.finish();

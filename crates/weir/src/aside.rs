@@ -1,5 +1,5 @@
 //! Two futures in one task, of which one is polled only when it was woken itself. A connection's clocks and signals wait for ten things that
-//! nearly never happen; asked beside hyper on every wake of the task, they cost as much as a small request (measured, docs/performance.md).
+//! nearly never happen; asked beside HTTP on every wake of the task, they cost as much as a small request (measured, docs/performance.md).
 
 use std::{
     pin::Pin,

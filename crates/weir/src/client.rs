@@ -1,20 +1,23 @@
 //! One client connection from its first byte: in clear or by TLS, which protocol is spoken on it, and the facts that its exchanges share. How it
 //! is driven to its end is the connection's business, what an exchange on it does the pipeline's, which sockets accept the listeners'.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
 
-use http::HeaderMap;
-use hyper::{server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, Response};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use weir_config::plan::Listener;
-use weir_proxy::{downstream::Downstream, forwarded::Sender};
+use weir_h1::server;
+use weir_proxy::{Body, ClientBody, downstream::Downstream, forwarded::Sender};
+use weir_wire::Fault;
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Word},
     entry,
     flood::Flood,
-    gate::{Gate, Verdicts},
     gateway::Gateway,
     http2::{self, Streams},
     life::Stage,
@@ -29,9 +32,6 @@ use crate::{
     tls::{self, Secured},
 };
 
-/// What one connection holds of a request not yet read and of an answer not yet written, in bytes. The longest head fits.
-const BUFFER: usize = weir_wire::MAX_HEAD + 1024;
-
 /// What the exchanges of a connection need to know of it.
 pub(crate) struct Client {
     /// Where it connected from; by the PROXY protocol's word, where that is spoken.
@@ -45,8 +45,6 @@ pub(crate) struct Client {
     /// What its TLS handshake settled; `None`: it is in clear.
     pub(crate) secured: Option<Secured>,
     listener: listen::Id,
-    /// What was refused before hyper saw it, and what became of upgrades; HTTP/1 only.
-    pub(crate) verdicts: Arc<Verdicts>,
     shared: Arc<Shared>,
 }
 
@@ -147,20 +145,9 @@ pub(crate) async fn serve(
         tasks: Tasks::default(),
         secured: opened.secured,
         listener,
-        verdicts: Arc::default(),
         shared,
     };
     let client = Arc::new(client);
-    if opened.ahead.is_late {
-        client.verdicts.too_late();
-    }
-    let line = Line::new(
-        opened.wire.clone(),
-        opened.ahead.into_bytes(),
-        Arc::clone(&client.downstream),
-        Arc::clone(&client.patience),
-        (opened.protocol == Protocol::Http2).then(Flood::new),
-    );
     let connection = Connection {
         client,
         stream,
@@ -169,40 +156,84 @@ pub(crate) async fn serve(
         protocol: opened.protocol,
         of_address: entered.of_address,
     };
-    serve_connection(connection, line).await;
+    serve_connection(connection, opened.ahead).await;
 }
 
 /// Serves a connection whose protocol is known.
-async fn serve_connection(mut connection: Connection, line: Line) {
+async fn serve_connection(mut connection: Connection, ahead: Ahead) {
     let client = Arc::clone(&connection.client);
+    let line = |ahead, flood| {
+        let (downstream, patience) = (&client.downstream, &client.patience);
+        let wire = connection.wire.clone();
+        Line::new(wire, ahead, downstream.clone(), patience.clone(), flood)
+    };
     match connection.protocol {
         Protocol::Http1 => {
-            let (verdicts, patience) = (&client.verdicts, &client.patience);
-            let gate = Gate::new(line, Arc::clone(verdicts), Arc::clone(patience));
-            let service = service_fn(|request| pipeline::handle(Arc::clone(&client), request));
-            let hyper = http1::Builder::new()
-                .half_close(socket::SEES_CLIENTS_LEAVE)
-                .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(gate), service)
-                .with_upgrades();
+            let is_late = ahead.is_late;
+            let mut http1 = server::Connection::new(
+                line(Bytes::new(), None),
+                &ahead.into_bytes(),
+                Exchanges {
+                    client: Arc::clone(&client),
+                    pipeline: pipeline::handle,
+                },
+                socket::SEES_CLIENTS_LEAVE,
+            );
+            if is_late {
+                http1.too_late();
+            }
             connection
-                .drive(hyper, |hyper| hyper.graceful_shutdown())
+                .drive(http1, |http1, word| match word {
+                    Word::Leave => http1.get_mut().leave(),
+                    Word::TooLate => http1.get_mut().too_late(),
+                })
                 .await;
         }
         Protocol::Http2 => {
             let patience = client.gateway().plan.client.write_stall;
             let streams = Streams::new(client.tasks.clone(), patience);
-            let service = service_fn(|mut request: http::Request<_>| {
+            let service = service_fn(|request: Request<hyper::body::Incoming>| {
+                let mut request = request.map(ClientBody::Http2);
                 request.extensions_mut().insert(streams.accepted());
                 http2::join_cookies(request.headers_mut());
-                pipeline::handle(Arc::clone(&client), request)
+                let fault = http2::fault(request.headers());
+                pipeline::handle(Arc::clone(&client), request, fault).map(Ok::<_, Infallible>)
             });
+            let line = line(ahead.into_bytes(), Some(Flood::new()));
             let hyper =
                 http2::builder(streams.clone()).serve_connection(TokioIo::new(line), service);
             connection
-                .drive(hyper, |hyper| hyper.graceful_shutdown())
+                .drive(hyper, |hyper, word| match word {
+                    Word::Leave => hyper.graceful_shutdown(),
+                    // Nothing tells of its heads.
+                    Word::TooLate => {}
+                })
                 .await;
         }
+    }
+}
+
+/// What HTTP/1.1 asks for its answers: the pipeline, whose future has no name.
+struct Exchanges<P> {
+    client: Arc<Client>,
+    pipeline: P,
+}
+
+impl<P, F> server::Service for Exchanges<P>
+where
+    P: Fn(Arc<Client>, Request<ClientBody>, Option<Fault>) -> F,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    type Body = Body;
+    type Answer = F;
+
+    fn call(&self, request: Request<server::Incoming>, refused: Option<Fault>) -> F {
+        let request = request.map(ClientBody::Http1);
+        (self.pipeline)(Arc::clone(&self.client), request, refused)
+    }
+
+    fn head_began(&self) {
+        self.client.patience.head_began();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Drives a client's connection to its end: hyper's future and what runs beside it, watched for the client's leaving, the clocks kept, the
+//! Drives a client's connection to its end: whoever speaks HTTP on it and what runs beside, watched for the client's leaving, the clocks kept, the
 //! stages of the process passed on. The same for both protocols, which differ only in how they say goodbye.
 
 use std::{
@@ -18,6 +18,7 @@ use weir_proxy::downstream::Abuse;
 
 use crate::{
     aside::Aside,
+    broken::{self, Broke},
     client::{Client, Protocol},
     crowd::PlaceOfAddress,
     http2,
@@ -27,13 +28,12 @@ use crate::{
     patience::Overdue,
     socket,
     tasks::Running,
-    unparsed,
 };
 
 /// How long streams that are cut have for their last words, and an idle HTTP/2 client for its goodbye; then the connection is dropped.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
-/// What a client that was let in may still take to ask, when weir has begun to stop: to hyper a connection without a request is idle, and it
+/// What a client that was let in may still take to ask, when weir has begun to stop: a connection without a request is idle, and it
 /// would be closed with the request already on its way.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -49,9 +49,9 @@ pub(crate) struct Connection {
 
 /// What ends a connection's wait.
 enum Event {
-    /// hyper is done: with the connection, or with its part before an upgrade.
-    Ended(hyper::Result<()>),
-    /// What ran beside hyper is done too, and nothing more will come.
+    /// Whoever speaks the protocol is done: with the connection, or with its part before an upgrade.
+    Ended(Result<(), Broke>),
+    /// What ran beside is done too, and nothing more will come.
     AllDone,
     /// The client has closed its sending side.
     Left,
@@ -68,15 +68,25 @@ enum Event {
     GoodbyeOver,
 }
 
+/// What whoever speaks the protocol is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Word {
+    /// Take nothing new, and end when what runs is done.
+    Leave,
+    /// The head that was begun has used up its time.
+    TooLate,
+}
+
 impl Connection {
-    /// `graceful`: tells hyper that this connection takes nothing new.
-    pub(crate) async fn drive<C>(&mut self, hyper: C, graceful: impl Fn(Pin<&mut C>))
+    /// `http`: speaks the protocol; `tell` tells it something.
+    pub(crate) async fn drive<C, E>(&mut self, http: C, tell: impl Fn(Pin<&mut C>, Word))
     where
-        C: Future<Output = hyper::Result<()>>,
+        C: Future<Output = Result<(), E>>,
+        E: Into<Broke>,
     {
         let client = Arc::clone(&self.client);
         let downstream = &client.downstream;
-        let mut hyper = pin!(hyper);
+        let mut http = pin!(http);
         let mut running = Running::new(client.tasks.clone());
         let (mut over, mut left, mut lingers) = (false, false, false);
         let (mut dropped_at, mut grace) = (None, None);
@@ -101,8 +111,8 @@ impl Connection {
                 });
                 aside.renew();
                 poll_fn(|cx| {
-                    if !over && let Poll::Ready(ended) = hyper.as_mut().poll(cx) {
-                        return Poll::Ready(Event::Ended(ended));
+                    if !over && let Poll::Ready(ended) = http.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Ended(ended.map_err(E::into)));
                     }
                     // Not aside: an exchange that has just begun changes what there is to look for.
                     if !over && !left && self.wire.poll_goodbye(downstream, cx).is_ready() {
@@ -116,7 +126,7 @@ impl Connection {
                 // After an upgrade the tunnel goes on.
                 Event::Ended(Ok(())) => over = true,
                 Event::Ended(Err(error)) => {
-                    unparsed::broken(client.shared(), client.peer, &error);
+                    broken::broken(client.shared(), client.peer, &error);
                     lingers = true;
                     break;
                 }
@@ -129,7 +139,7 @@ impl Connection {
                 Event::Overdue(Overdue::KeepAlive)
                     if self.protocol == Protocol::Http2 && dropped_at.is_none() =>
                 {
-                    graceful(hyper.as_mut());
+                    tell(http.as_mut(), Word::Leave);
                     dropped_at = Some(Instant::now() + GOODBYE);
                 }
                 Event::Overdue(Overdue::KeepAlive) => break,
@@ -139,9 +149,9 @@ impl Connection {
                     let _ = self.stream.set_zero_linger();
                     break;
                 }
-                // Answered as every refused head is, see `gate.rs`; hyper reads on in the next turn.
+                // Answered as every refused head is, in the next turn.
                 Event::Overdue(Overdue::Head) => {
-                    client.verdicts.too_late();
+                    tell(http.as_mut(), Word::TooLate);
                     client.patience.head_given_up();
                 }
                 Event::Stage => match *self.stage.borrow() {
@@ -152,18 +162,18 @@ impl Connection {
                     {
                         grace = Some(Instant::now() + GRACE);
                     }
-                    Stage::Draining => graceful(hyper.as_mut()),
+                    Stage::Draining => tell(http.as_mut(), Word::Leave),
                     Stage::Cutting => {
                         downstream.cut();
                         dropped_at = Some(Instant::now() + GOODBYE);
                     }
                 },
                 Event::GraceOver => {
-                    graceful(hyper.as_mut());
+                    tell(http.as_mut(), Word::Leave);
                     grace = None;
                 }
                 Event::Abused(how) => {
-                    unparsed::abused(client.shared(), client.peer, how);
+                    broken::abused(client.shared(), client.peer, how);
                     if downstream.is_flushed() {
                         self.wire.say(&self.stream, http2::CALM_DOWN);
                     }

@@ -6,11 +6,10 @@ use std::{pin::pin, sync::Arc, time::SystemTime};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery,
 };
-use hyper::body::Incoming;
 use weir_auth::{Caller, Withheld, identity, upgrade};
 use weir_config::plan::Authorization;
 use weir_proxy::{
-    Body, Upload,
+    Body, ClientBody, Upload,
     downstream::Waiting,
     error::SendError,
     forwarded::Sender,
@@ -62,7 +61,7 @@ impl Forward<'_> {
         &self,
         gateway: &Gateway,
         head: Parts,
-        body: Incoming,
+        body: ClientBody,
         ledger: &mut Ledger,
     ) -> Result<Passed, Refusal> {
         let waiting = self.client.downstream.wait_on_upstream();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderValue, header};
 use hyper::{rt::Executor, server::conn::http2::Builder};
 use tokio::time::{Sleep, sleep_until};
 use weir_proxy::stall::Stall;
@@ -45,12 +45,8 @@ pub(crate) fn builder(streams: Streams) -> Builder<Streams> {
     builder
 }
 
-/// What the HTTP/1 gate refuses by its bytes and the library lets pass in HTTP/2: one rule for both, since one upstream sees both.
-pub(crate) fn fault<B>(request: &Request<B>) -> Option<Fault> {
-    if request.version() != Version::HTTP_2 {
-        return None;
-    }
-    let headers = request.headers();
+/// What is refused of HTTP/1.1 by its bytes and the library lets pass in HTTP/2: one rule for both, since one upstream sees both.
+pub(crate) fn fault(headers: &HeaderMap) -> Option<Fault> {
     if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
         return Some(Fault::LengthTwice);
     }

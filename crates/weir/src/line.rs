@@ -1,5 +1,5 @@
-//! A client's connection as hyper sees it, in clear or by TLS: what passes is told to the connection's clocks and exchanges. And the
-//! same connection as its task watches it beside hyper: when the client leaves, and for a last word to an HTTP/2 client that hyper would not say.
+//! A client's connection as whoever speaks HTTP sees it, in clear or by TLS: what passes is told to the connection's clocks and exchanges. And the
+//! same connection as its task watches it beside: when the client leaves, and for a last word to an HTTP/2 client that hyper would not say.
 
 use std::{
     io,
@@ -149,7 +149,7 @@ impl AsyncWrite for Line {
         true
     }
 
-    /// hyper comes here only when its own buffer is empty: once this is done, everything said so far is the kernel's.
+    /// Called only when nothing is buffered above: once this is done, everything said so far is the kernel's.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = either!(&mut self.wire, io => Pin::new(io).poll_flush(cx));
         self.patience.wrote(flushed.is_ready());

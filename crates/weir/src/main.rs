@@ -6,6 +6,7 @@ mod admin;
 mod admission;
 mod aside;
 mod ask;
+mod broken;
 mod cert;
 mod client;
 mod connection;
@@ -17,7 +18,6 @@ mod explain;
 mod files;
 mod flood;
 mod forward;
-mod gate;
 mod gateway;
 mod guesses;
 mod http2;
@@ -43,7 +43,7 @@ mod signals;
 mod socket;
 mod tasks;
 mod tls;
-mod unparsed;
+
 mod upgrade;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};

@@ -1,5 +1,5 @@
 //! The clocks of a client's connection between exchanges: how long a request head may take, how long silence may last.
-//! hyper has one clock for both, which a slow head or a patient keep-alive must get wrong; weir needs two.
+//! One clock for both would have to get a slow head or a patient keep-alive wrong.
 
 use std::{
     sync::{
@@ -89,6 +89,7 @@ impl Patience {
 
     /// The head's time is over, and that is being said. Should nobody hear it, the connection is as a silent one.
     pub(crate) fn head_given_up(&self) {
+        self.begun.store(false, Relaxed);
         self.set(Phase::Silent(Instant::now()));
     }
 

@@ -3,16 +3,16 @@
 //! locate (authority, path, route) → identify → admit → forward (headers out, send, headers in) → watch the body.
 //! [`handle`] cannot fail: it owns the exchange's ledger and turns every refusal into an answer. [`exchange`] reads top to bottom.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use weir_auth::{Caller, Denied, Presented, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
-use weir_proxy::{Body, compress::Wish, forwarded::Sender, send::Answer};
+use weir_proxy::{Body, ClientBody, compress::Wish, forwarded::Sender, send::Answer};
 use weir_route::{Authority, NormalPath};
+use weir_wire::Fault;
 
 use crate::{
     admission,
@@ -20,7 +20,7 @@ use crate::{
     files,
     forward::{Forward, Passed},
     gateway::Gateway,
-    http2, keys,
+    keys,
     ledger::Ledger,
     pages, redirect,
     refusal::Refusal,
@@ -30,11 +30,10 @@ use crate::{
 /// One exchange, from a request's head to an answer whose body reports its own end.
 pub(crate) async fn handle(
     client: Arc<Client>,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+    mut request: Request<ClientBody>,
+    malformed: Option<Fault>,
+) -> Response<Body> {
     let gateway = client.gateway();
-    let malformed = client.verdicts.refused(&mut request);
-    let malformed = malformed.or_else(|| http2::fault(&request));
     let asks_to_switch =
         request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
     let malformed = match malformed {
@@ -59,11 +58,10 @@ pub(crate) async fn handle(
     })
     .catch_unwind()
     .await;
-    let response = match answered.unwrap_or(Err(Refusal::Internal)) {
+    match answered.unwrap_or(Err(Refusal::Internal)) {
         Ok(Answered::Upstream(mut passed)) => {
             if let (Some(upgrade), Some(upstream)) = (upgrade, passed.answer.upgraded.take()) {
-                client.verdicts.answered(true);
-                return Ok(upgrade.grant(*passed, upstream, ledger, &client));
+                return upgrade.grant(*passed, upstream, ledger, &client);
             }
             let Passed {
                 answer:
@@ -100,11 +98,7 @@ pub(crate) async fn handle(
             ledger.refused(&refusal);
             watch_own(refusal.into_response(), ledger, head_only)
         }
-    };
-    if asks_to_switch {
-        client.verdicts.answered(false);
     }
-    Ok(response)
 }
 
 /// What an exchange comes to when nothing refused it.
@@ -123,7 +117,7 @@ async fn exchange(
     gateway: &Gateway,
     client: &Client,
     sender: &Sender,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     upgrade: Option<&Upgrade>,
     ledger: &mut Ledger,
 ) -> Result<Answered, Refusal> {
@@ -345,7 +339,7 @@ pub(crate) fn with_query(path: &str, head: &Parts) -> String {
         .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// Content-Length; hyper has checked its form already.
+/// Content-Length, whose form was checked already.
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
@@ -361,7 +355,7 @@ fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) 
         .or_else(|| http_body::Body::size_hint(response.body()).exact());
     let coding = ledger.answered(status, response.headers_mut(), false, |_| length);
     let length = length.filter(|_| coding.is_none());
-    // hyper writes it from the body, which a HEAD answer does not have.
+    // Otherwise it is written from the body, which a HEAD answer does not have.
     if let Some(length) = length.filter(|_| head_only) {
         response
             .headers_mut()

@@ -1,7 +1,7 @@
-//! The client's socket as hyper sees it, and as weir watches it beside hyper.
+//! The client's socket as whoever speaks HTTP sees it, and as the connection's task watches it beside.
 //!
-//! hyper stops looking for the end of a connection while it holds bytes it has not parsed (a stray CRLF, a pipelined request, a body
-//! nobody reads), so a client that leaves then would never be missed. The socket is therefore shared: hyper reads and writes through
+//! The end of a connection is not read while bytes lie there that nobody asked for (a stray CRLF, a pipelined request, a body nobody
+//! reads), so a client that leaves then would never be missed. The socket is therefore shared: HTTP is read and written through
 //! [`Socket`], while [`left`] waits on the same registration for the peer to close its sending side.
 
 use std::{
@@ -38,7 +38,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            // Not by `try_read`: it wants the buffer zeroed, which at hyper's 8 KiB costs more than the read's own work.
+            // Not by `try_read`: it wants the buffer zeroed, which costs more than the read's own work.
             match self.0.try_read_buf(buf) {
                 Ok(read) => {
                     if read > 0 && buf.remaining() > 0 {
@@ -141,11 +141,11 @@ pub(crate) async fn left(stream: &TcpStream) {
     }
 }
 
-/// Elsewhere hyper alone notices, which it does unless bytes of the client lie unread.
+/// Elsewhere it is noticed by reading alone, unless bytes of the client lie unread.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) async fn left(_: &TcpStream) {
     std::future::pending().await
 }
 
-/// Whether [`left`] can be relied upon, so that hyper need not treat a half-closed connection as gone.
+/// Whether [`left`] can be relied upon, so that a half-closed connection need not count as gone.
 pub(crate) const SEES_CLIENTS_LEAVE: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -1,9 +1,15 @@
 //! WebSockets: a request that asks for one, by HTTP/1.1's `Upgrade` or HTTP/2's extended CONNECT (RFC 8441), and the tunnel behind a 101 that
 //! grants it. Every check of the pipeline comes before; every other `Upgrade` is not obeyed and does not travel.
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
-use weir_proxy::{Body, Upgraded, send::Answer, tunnel::Tunnel, websocket::Handshake};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use hyper::ext::Protocol;
+use weir_h1::server::Switch;
+use weir_proxy::{
+    Body, ClientBody, Upgraded,
+    send::Answer,
+    tunnel::{ClientSide, Tunnel},
+    websocket::Handshake,
+};
 use weir_wire::Fault;
 
 use crate::{client::Client, forward::Passed, ledger::Ledger};
@@ -30,13 +36,16 @@ pub(crate) struct Upgrade {
     pub(crate) handshake: Handshake,
     /// By extended CONNECT: a 2xx grants it, whatever the upstream meant by that.
     pub(crate) by_connect: bool,
-    client: OnUpgrade,
+    /// What stands for the client's side once this is granted.
+    client: ClientSide,
+    /// Hands it over, where it is a whole connection.
+    switch: Option<Switch>,
 }
 
 impl Upgrade {
     /// Takes the wish out of a request. An extended CONNECT becomes the upgrade it stands for, so that routing, identity and the Origin rule
     /// see one kind of request.
-    pub(crate) fn take(request: &mut Request<Incoming>) -> Option<Self> {
+    pub(crate) fn take(request: &mut Request<ClientBody>) -> Option<Self> {
         let by_connect = *request.method() == Method::CONNECT
             && request
                 .extensions()
@@ -46,11 +55,22 @@ impl Upgrade {
             *request.method_mut() = Method::GET;
             Handshake::ask(request.headers_mut());
         }
+        // RFC 9110 section 7.8: of HTTP/1.0 it is to be ignored.
+        if request.version() < Version::HTTP_11 {
+            return None;
+        }
         let handshake = Handshake::of(request)?;
+        let (switch, client) = if request.version() == Version::HTTP_2 {
+            (None, ClientSide::Http2(hyper::upgrade::on(request)))
+        } else {
+            let (switch, switched) = Switch::new();
+            (Some(switch), ClientSide::Http1(switched))
+        };
         Some(Self {
             handshake,
             by_connect,
-            client: hyper::upgrade::on(request),
+            client,
+            switch,
         })
     }
 
@@ -86,6 +106,9 @@ impl Upgrade {
             idle: timeouts.tunnel,
         };
         client.tasks.add(tunnel.run());
+        if let Some(switch) = self.switch {
+            head.extensions.insert(switch);
+        }
         Response::from_parts(head, Body::empty())
     }
 }

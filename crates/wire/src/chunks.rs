@@ -1,5 +1,5 @@
 //! A chunked body, followed to its end (RFC 9112 section 7.1): sizes in hexadecimal, CRLF and nothing else, extensions bounded, trailers
-//! with the form of headers. One set of rules for both sides: of a request the bytes pass as they are, of an answer only the data is taken.
+//! with the form of headers. One set of rules for both sides.
 
 use crate::{Fault, characters::is_text, fields::split};
 
@@ -124,22 +124,6 @@ impl Chunks {
         })
     }
 
-    /// How many of these bytes belong to the body and are right.
-    ///
-    /// # Errors
-    /// What is wrong with the first byte.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
-        let mut at = 0;
-        while at < bytes.len() && !self.done() {
-            match self.part(&bytes[at..]) {
-                Ok(part) => at += part.framing + part.data,
-                Err(fault) if at == 0 => return Err(fault),
-                Err(_) => break,
-            }
-        }
-        Ok(at)
-    }
-
     /// A byte that is no data. Refused at the first wrong one: whoever waits for the line end waits for nothing. No blanks around a size:
     /// an old server pads with them, an attacker hides behind them.
     fn byte(&mut self, state: State, byte: u8) -> Result<State, Fault> {
@@ -215,12 +199,25 @@ impl Trailers {
 mod tests {
     use super::*;
 
+    /// How many of these bytes belong to the body and are right.
+    fn pass(chunks: &mut Chunks, bytes: &[u8]) -> Result<usize, Fault> {
+        let mut at = 0;
+        while at < bytes.len() && !chunks.done() {
+            match chunks.part(&bytes[at..]) {
+                Ok(part) => at += part.framing + part.data,
+                Err(fault) if at == 0 => return Err(fault),
+                Err(_) => break,
+            }
+        }
+        Ok(at)
+    }
+
     /// Fed whole and byte by byte: the same verdict.
     fn read(bytes: &[u8]) -> Result<Option<usize>, Fault> {
         let mut whole = Chunks::default();
         let mut at = 0;
         let verdict = loop {
-            match whole.pass(&bytes[at..]) {
+            match pass(&mut whole, &bytes[at..]) {
                 Err(fault) => break Err(fault),
                 Ok(count) => at += count,
             }
@@ -232,7 +229,7 @@ mod tests {
         let mut passed = 0;
         let mut dripped = Ok(None);
         for byte in bytes {
-            match pieces.pass(&[*byte]) {
+            match pass(&mut pieces, &[*byte]) {
                 Ok(1) => passed += 1,
                 Ok(_) => break,
                 Err(fault) => {

@@ -1,16 +1,15 @@
 //! Which bytes are one HTTP/1.1 message, and where it ends: the rules of RFC 9112 that two parsers in a row could read differently, in
-//! their strictest form. A head is let through whole or not at all, so the HTTP library behind never sees what weir would not vouch for.
+//! their strictest form. A head is right as a whole or refused as a whole.
 //!
-//! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Intake`] sits in a socket
-//! wrapper and is told what was read; [`Requests`] are what clients send; [`Fault`] is every way to be wrong. What upstreams send is read by
-//! `weir-h1`, by the same [`Fields`] and [`Chunks`]. Of HTTP/2 there is only where [`Frames`] begin.
+//! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Requests`] are what clients
+//! send; [`Fault`] is every way to be wrong. `weir-h1` reads both sides by it: what upstreams send by the same [`Fields`] and [`Chunks`]. Of
+//! HTTP/2 there is only where [`Frames`] begin.
 
 mod characters;
 mod chunks;
 mod fault;
 mod fields;
 mod frames;
-mod intake;
 mod lines;
 mod requests;
 
@@ -19,10 +18,9 @@ pub use chunks::{Chunks, Part};
 pub use fault::Fault;
 pub use fields::Fields;
 pub use frames::{FrameHead, Frames};
-pub use intake::{Intake, Messages, Next, Stop};
-pub use requests::Requests;
+pub use requests::{Next, Opening, Requests};
 
-/// The most header lines in one head. hyper takes as many.
+/// The most header lines in one head.
 pub const MAX_FIELDS: usize = 100;
 /// The longest head, in bytes: longer ones are 431 from a client and 502 from an upstream.
 pub const MAX_HEAD: usize = 64 * 1024;

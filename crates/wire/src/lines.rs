@@ -15,11 +15,11 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Hands every line that became whole to `line`, without its end; the head's length once the empty line was seen.
+    /// Hands every line that became whole to `line`, with its offset and without its end; the head's length once the empty line was seen.
     pub(crate) fn scan(
         &mut self,
         bytes: &[u8],
-        mut line: impl FnMut(&[u8]) -> Result<(), Fault>,
+        mut line: impl FnMut(usize, &[u8]) -> Result<(), Fault>,
     ) -> Result<Option<usize>, Fault> {
         while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
             let end = self.searched + found;
@@ -32,11 +32,12 @@ impl Lines {
             if memchr(b'\r', text).is_some() {
                 return Err(Fault::BareCr);
             }
-            (self.start, self.searched) = (end + 1, end + 1);
+            let at = std::mem::replace(&mut self.start, end + 1);
+            self.searched = end + 1;
             if text.is_empty() {
                 return Ok(Some(self.start));
             }
-            line(text)?;
+            line(at, text)?;
         }
         self.searched = bytes.len();
         if bytes.len() > MAX_HEAD {

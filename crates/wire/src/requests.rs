@@ -1,14 +1,15 @@
-//! What a client sends: request heads by the rules below, their bodies followed to the end, one after the other.
+//! What a client sends: request heads by the rules below.
 //!
 //! Stricter than RFC 9112 where it lets a recipient choose, because whoever reads the same bytes behind weir may choose otherwise.
-//! What the text of a target or a Host means is not decided here.
+//! What the text of a target or a Host means is not decided here, and bodies are followed by [`crate::Chunks`] and by their length.
+
+use std::ops::Range;
 
 use memchr::memchr;
 
 use crate::{
-    Fault, MAX_REQUEST_LINE, Messages, Next, Stop,
+    Fault, MAX_REQUEST_LINE,
     characters::{is_token, is_visible},
-    chunks::Chunks,
     fields::Fields,
     lines::Lines,
 };
@@ -18,156 +19,135 @@ const BLANKS: u32 = 16;
 /// The longest method, in bytes. The longest registered one has 17.
 const METHOD: usize = 32;
 
-/// See the module.
+/// Reads one head after the other.
 #[derive(Debug, Default)]
 pub struct Requests {
-    state: State,
     head: Head,
     blanks: u32,
-    /// The request whose body comes asked to change the protocol.
-    upgrade: bool,
 }
 
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Head,
-    Length(u64),
-    Chunked(Chunks),
-    /// What follows belongs to the next request, or to another protocol.
-    Undecided,
-    Tunnel,
+/// What the first bytes are.
+#[derive(Debug)]
+pub enum Next {
+    /// So many are to be passed over.
+    Skip(usize),
+    /// They are not enough to tell.
+    More,
+    /// A head, whole and right.
+    Head(Opening),
+}
+
+/// A request's head: where its parts are, and its framing. Offsets are from its start.
+#[derive(Debug)]
+pub struct Opening {
+    /// Its length in bytes, with the empty line behind it.
+    pub length: usize,
+    /// The method. A space is behind it.
+    pub method: Range<usize>,
+    /// The target.
+    pub target: Range<usize>,
+    /// The header lines: each name, and its value without the blanks around it.
+    pub lines: Vec<(Range<usize>, Range<usize>)>,
+    /// What it says of the body.
+    pub fields: Fields,
+    /// HTTP/1.0.
+    pub old: bool,
 }
 
 #[derive(Debug, Default)]
 struct Head {
     lines: Lines,
+    first: Option<First>,
     fields: Fields,
+    places: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// A request line.
+#[derive(Clone, Debug)]
+struct First {
+    method: Range<usize>,
+    target: Range<usize>,
     old: bool,
-    upgrade: bool,
-    first_seen: bool,
 }
 
 impl Requests {
-    /// The request that asked for another protocol was answered: `switched`, and the bytes are no longer HTTP, or not.
-    pub fn answered(&mut self, switched: bool) {
-        if matches!(self.state, State::Undecided) {
-            self.state = if switched { State::Tunnel } else { State::Head };
-        }
-    }
-
-    /// Whether what comes next belongs to a head.
-    pub fn in_head(&self) -> bool {
-        matches!(self.state, State::Head)
-    }
-
-    fn head(&mut self, bytes: &[u8]) -> Next {
+    /// Looks at the bytes from the start of a head on, which are not none. After [`Next::More`] it is to be asked again with the same bytes
+    /// and others behind them.
+    ///
+    /// # Errors
+    /// Why they can never become a head.
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Next, Fault> {
         if self.head.lines.in_first() {
             match bytes {
-                [b'\r'] => return Next::More,
+                [b'\r'] => return Ok(Next::More),
                 [b'\r', b'\n', ..] if self.blanks < BLANKS => {
                     self.blanks += 1;
-                    return Next::Skip(2);
+                    return Ok(Next::Skip(2));
                 }
                 _ => {}
             }
         }
         match self.head.read(bytes) {
-            Err(Fault::TooLarge) if self.head.lines.in_first() => {
-                Next::Stop(Stop::Head(Fault::TargetTooLong))
-            }
-            Err(fault) => Next::Stop(Stop::Head(fault)),
-            Ok(None) => Next::More,
-            Ok(Some(length)) => {
-                let head = std::mem::take(&mut self.head);
+            Err(Fault::TooLarge) if self.head.lines.in_first() => Err(Fault::TargetTooLong),
+            Err(fault) => Err(fault),
+            Ok(None) => Ok(Next::More),
+            Ok(Some((length, first))) => {
+                let Head { fields, places, .. } = std::mem::take(&mut self.head);
                 self.blanks = 0;
-                self.upgrade = head.upgrade;
-                match (head.fields.chunked, head.fields.length) {
-                    (true, _) => self.state = State::Chunked(Chunks::default()),
-                    (false, Some(length)) if length > 0 => self.state = State::Length(length),
-                    _ => self.body_over(),
-                }
-                Next::Pass(length)
+                Ok(Next::Head(Opening {
+                    length,
+                    method: first.method,
+                    target: first.target,
+                    lines: places,
+                    fields,
+                    old: first.old,
+                }))
             }
-        }
-    }
-
-    fn body_over(&mut self) {
-        self.state = if self.upgrade {
-            State::Undecided
-        } else {
-            State::Head
-        };
-    }
-}
-
-impl Messages for Requests {
-    fn next(&mut self, bytes: &[u8]) -> Next {
-        match &mut self.state {
-            State::Head => self.head(bytes),
-            State::Length(left) => {
-                let here = (*left).min(bytes.len() as u64);
-                *left -= here;
-                if *left == 0 {
-                    self.body_over();
-                }
-                Next::Pass(usize::try_from(here).expect("no more than the slice"))
-            }
-            State::Chunked(chunks) => match chunks.pass(bytes) {
-                Ok(count) => {
-                    if chunks.done() {
-                        self.body_over();
-                    }
-                    Next::Pass(count)
-                }
-                Err(fault) => Next::Stop(Stop::Body(fault)),
-            },
-            State::Undecided => Next::Wait,
-            State::Tunnel => Next::Pass(bytes.len()),
         }
     }
 }
 
 impl Head {
     /// The head's length once it is whole and right.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+    fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, First)>, Fault> {
         let Self {
             lines,
+            first,
             fields,
-            old,
-            upgrade,
-            first_seen,
+            places,
         } = self;
-        let found = lines.scan(bytes, |line| {
-            if !*first_seen {
-                *first_seen = true;
-                let (connect, http_1_0) = request_line(line)?;
-                (*upgrade, *old) = (connect, http_1_0);
+        let found = lines.scan(bytes, |at, line| {
+            let Some(First { old, .. }) = first else {
+                *first = Some(request_line(line)?);
                 return Ok(());
-            }
+            };
             let (name, value) = fields.line(line)?;
-            if name.eq_ignore_ascii_case(b"upgrade") {
-                *upgrade |= !*old;
-            } else if name.eq_ignore_ascii_case(b"expect")
+            if name.eq_ignore_ascii_case(b"expect")
                 && !*old
                 && !value.eq_ignore_ascii_case(b"100-continue")
             {
                 return Err(Fault::Expectation);
             }
+            // Both are parts of the line: the value's end is the line's, but for blanks.
+            let blanks = line[name.len() + 1..].iter();
+            let blanks = blanks.take_while(|byte| matches!(byte, b' ' | b'\t'));
+            let start = (at + name.len() + 1 + blanks.count()).min(at + line.len() - value.len());
+            places.push((at..at + name.len(), start..start + value.len()));
             Ok(())
         })?;
-        if found.is_none() && lines.in_first() {
-            return begins(bytes).map(|()| None);
+        let Some(length) = found else {
+            return if lines.in_first() {
+                begins(bytes).map(|()| None)
+            } else {
+                Ok(None)
+            };
+        };
+        let first = first.take().ok_or(Fault::RequestLine)?;
+        match (fields.chunked, fields.length) {
+            (true, Some(_)) => Err(Fault::LengthAndCoding),
+            (true, None) if first.old => Err(Fault::CodingInOld),
+            _ => Ok(Some((length, first))),
         }
-        if found.is_some() {
-            match (self.first_seen, self.fields.chunked, self.fields.length) {
-                (false, ..) => return Err(Fault::RequestLine),
-                (_, true, Some(_)) => return Err(Fault::LengthAndCoding),
-                (_, true, None) if self.old => return Err(Fault::CodingInOld),
-                _ => {}
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -184,8 +164,8 @@ fn begins(bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks `METHOD SP target SP version`; whether it is CONNECT, and whether it is HTTP/1.0.
-fn request_line(line: &[u8]) -> Result<(bool, bool), Fault> {
+/// `METHOD SP target SP version`
+fn request_line(line: &[u8]) -> Result<First, Fault> {
     if line.len() > MAX_REQUEST_LINE {
         return Err(Fault::TargetTooLong);
     }
@@ -207,7 +187,12 @@ fn request_line(line: &[u8]) -> Result<(bool, bool), Fault> {
         _ => return Err(Fault::RequestLine),
     };
     check_target(method, target)?;
-    Ok((method == b"CONNECT", old))
+    let start = method.len() + 1;
+    Ok(First {
+        method: 0..method.len(),
+        target: start..start + target.len(),
+        old,
+    })
 }
 
 /// `1*DIGIT "." 1*DIGIT`
@@ -237,7 +222,7 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
     if right { Ok(()) } else { Err(Fault::Target) }
 }
 
-/// Without the bytes that RFC 3986 has nowhere and that no client sends as they are: hyper would refuse them by itself, and say so to nobody.
+/// Without the bytes that RFC 3986 has nowhere and that no client sends as they are, which `http::Uri` would refuse.
 /// Others that should be escaped (`"`, `|`, braces) are sent by many, and are.
 fn is_path_and_query(text: &[u8]) -> bool {
     let (path, query) = text.split_at(memchr(b'?', text).unwrap_or(text.len()));

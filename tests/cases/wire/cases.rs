@@ -1496,6 +1496,13 @@ pub(super) fn pipelines() -> Vec<Case> {
             &[200],
             &["GET /1"],
         ),
+        closed(
+            "HTTP/1.0 cannot upgrade",
+            "GET /ws HTTP/1.0⏎{H}Connection: Upgrade⏎Upgrade: websocket⏎Sec-WebSocket-Version: 13⏎\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==⏎⏎",
+            &[200],
+            &["GET /ws"],
+        ),
         kept(
             "a hundred requests at once",
             "GET /p HTTP/1.1⏎{H}⏎".repeat(100),

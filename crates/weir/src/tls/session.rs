@@ -1,5 +1,5 @@
-//! One TLS session, seen from two sides: hyper reads and writes through it, and the connection's task looks beside hyper for the client
-//! saying goodbye. Both run in one task, so the lock is never waited for.
+//! One TLS session, seen from two sides: HTTP is read and written through it, and the connection's task looks beside for the client
+//! saying goodbye. They run on one thread, so the lock is never waited for.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::socket::Socket;
 
-/// So many decrypted bytes may lie unread by hyper before reading beside it stops: as many as one record has. It is rustls's own bound too.
+/// So many decrypted bytes may lie unread before reading beside stops: as many as one record has. It is rustls's own bound too.
 const AHEAD: usize = 16 * 1024;
 
 /// See the module.
@@ -22,8 +22,11 @@ pub(crate) struct Session(Arc<Mutex<Inner>>);
 
 struct Inner {
     stream: TlsStream<Socket>,
-    /// Bytes lie decrypted that were read beside hyper, and hyper was told.
+    /// Bytes lie decrypted that were read beside, and the reader of HTTP was told.
     told: bool,
+    /// Who reads: the connection, or in a task of its own what sends a body on by HTTP/2. The socket has room for one waker, and reading beside
+    /// takes it.
+    reader: Option<Waker>,
 }
 
 impl Session {
@@ -31,17 +34,22 @@ impl Session {
         Self(Arc::new(Mutex::new(Inner {
             stream,
             told: false,
+            reader: None,
         })))
     }
 
     /// Ready when the client has said close_notify, or has broken the session.
     ///
-    /// The goodbye stands in the stream of records, behind whatever was sent before. So while hyper does not read, this reads on until
-    /// one record's worth of decrypted bytes lies there. A close_notify behind more than that cannot be seen before hyper reads; a client
+    /// The goodbye stands in the stream of records, behind whatever was sent before. So while nobody asks for more, this reads on until
+    /// one record's worth of decrypted bytes lies there. A close_notify behind more than that cannot be seen before HTTP is read on; a client
     /// that really leaves closes its socket too, which `socket::left` sees in any case.
     pub(crate) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        let Inner { stream, told } = &mut *inner;
+        let Inner {
+            stream,
+            told,
+            reader,
+        } = &mut *inner;
         let (socket, session) = stream.get_mut();
         loop {
             let Ok(state) = session.process_new_packets() else {
@@ -52,8 +60,8 @@ impl Session {
             }
             let ahead = state.plaintext_bytes_to_read();
             if ahead > 0 && !std::mem::replace(told, true) {
-                // hyper may wait for just these bytes, and the socket will not wake it any more.
-                cx.waker().wake_by_ref();
+                // It may wait for just these bytes, and the socket will not wake it any more.
+                reader.as_ref().unwrap_or_else(|| cx.waker()).wake_by_ref();
             }
             if ahead >= AHEAD {
                 return Poll::Pending;
@@ -107,7 +115,14 @@ impl AsyncRead for Session {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
         inner.told = false;
-        Pin::new(&mut inner.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut inner.stream).poll_read(cx, buf);
+        if read.is_pending() {
+            match &mut inner.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        read
     }
 }
 

@@ -314,7 +314,7 @@ fn a_small_body_goes_out_with_its_head() {
 #[test]
 fn a_request_goes_on_beside_its_answer() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi";
-    let frames = vec![data("one"), None, None, None, None, data("two")];
+    let frames = vec![data("one"), None, None, None, data("two")];
     let mut exchange =
         Connection::new(Script::of(answer, 42)).ask(request(&Method::POST, body(frames)));
     let mut cx = Context::from_waker(Waker::noop());

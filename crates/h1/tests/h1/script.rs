@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
 
@@ -170,4 +171,40 @@ pub(crate) fn get(script: Script) -> (Heard, Exchange<Script, http_body_util::Em
     let body = http_body_util::Empty::new();
     let mut exchange = Connection::new(script).ask(request(&Method::GET, body));
     (run(&mut exchange), exchange)
+}
+
+/// A stream whose writes are seen from outside.
+#[derive(Debug)]
+pub(crate) struct Tee(pub(crate) Script, pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl AsyncRead for Tee {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tee {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.0).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.1.lock().unwrap().extend_from_slice(&bytes[..count]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }

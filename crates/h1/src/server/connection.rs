@@ -1,0 +1,315 @@
+//! The life of a client's connection: read a head, ask for the answer, write it, and read on; or end. See the module above.
+
+use std::{
+    future::Future,
+    io, mem,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Version};
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+use weir_wire::{Fault, Next, Requests};
+
+use super::{
+    Broken, Incoming, Service,
+    head::{self, Head},
+    incoming::lock,
+    place::Place,
+    reply::{Asked, Reply},
+    side::Side,
+};
+use crate::{body::Framing, outgoing::Trouble};
+
+/// So many requests that came together are answered before other connections have their turn.
+const TURNS: u32 = 16;
+
+/// See the module. Resolves when the connection has ended, or was handed over.
+pub struct Connection<S, V: Service> {
+    side: Arc<Mutex<Side<S>>>,
+    service: V,
+    state: State<V::Answer, V::Body>,
+    requests: Requests,
+    /// A head as far as it came.
+    begun: BytesMut,
+    /// The head that was begun has used up its time.
+    late: bool,
+    /// Nothing more is read behind the exchange that runs.
+    leaving: bool,
+    /// A client that closes its sending side is noticed elsewhere.
+    half_close: bool,
+}
+
+enum State<F, B> {
+    /// A head is awaited.
+    Idle,
+    /// The answer is.
+    Asked(Place<F>, Asked),
+    Answering(Reply<B>),
+    /// The last answer is written.
+    Closing,
+}
+
+/// A request's head, and why it is refused if it is.
+type Heard = (Head, Option<Fault>);
+
+impl<S, V> Connection<S, V>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service,
+{
+    /// `ahead`: what was read already. `half_close`: a client that has closed its sending side still gets its answers; where it is false,
+    /// the connection ends when that is seen, and the exchange with it.
+    pub fn new(io: S, ahead: &[u8], service: V, half_close: bool) -> Self {
+        Self {
+            side: Arc::new(Mutex::new(Side::new(io, Bytes::copy_from_slice(ahead)))),
+            service,
+            state: State::Idle,
+            requests: Requests::default(),
+            begun: BytesMut::new(),
+            late: false,
+            leaving: false,
+            half_close,
+        }
+    }
+
+    /// The connection ends behind the exchange that runs, or the head that was begun; at once, if there is none. To be polled.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// The head that was begun has used up its time: it is refused. To be polled.
+    pub fn too_late(&mut self) {
+        self.late = true;
+    }
+
+    /// The next head; `None`: the client asks for nothing more.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Heard>>> {
+        loop {
+            let ahead = mem::take(&mut lock(&self.side).ahead);
+            if !ahead.is_empty()
+                && let Some(heard) = self.look(ahead)
+            {
+                return Poll::Ready(Ok(Some(heard)));
+            }
+            if !lock(&self.side).ahead.is_empty() {
+                continue;
+            }
+            if mem::take(&mut self.late) && !self.begun.is_empty() {
+                return Poll::Ready(Ok(Some(self.refuse(Fault::Late))));
+            }
+            if self.begun.is_empty() {
+                if self.leaving {
+                    return Poll::Ready(Ok(None));
+                }
+            } else if self.begun[..] != b"\r"[..] {
+                self.service.head_began();
+            }
+            if !ready!(lock(&self.side).poll_ahead(cx))? {
+                let begun = !self.begun.is_empty();
+                return Poll::Ready(Ok(begun.then(|| self.refuse(Fault::Unfinished))));
+            }
+        }
+    }
+
+    /// Takes what was read. What is behind a head, or behind an empty line, is kept for the next look.
+    fn look(&mut self, mut fresh: Bytes) -> Option<Heard> {
+        if !self.begun.is_empty() {
+            self.begun.extend_from_slice(&fresh);
+            fresh = Bytes::new();
+        }
+        let bytes = if fresh.is_empty() {
+            &self.begun[..]
+        } else {
+            &fresh[..]
+        };
+        match self.requests.next(bytes) {
+            Ok(Next::More) => {
+                if !fresh.is_empty() {
+                    self.begun = BytesMut::from(&fresh[..]);
+                }
+                None
+            }
+            Ok(Next::Skip(count)) => {
+                self.rest(fresh, count);
+                None
+            }
+            Ok(Next::Head(opening)) => {
+                let bytes = self.rest(fresh, opening.length);
+                Some(match head::read(&bytes, &opening) {
+                    Ok(head) => (head, None),
+                    Err(fault) => (head::refused(&bytes), Some(fault)),
+                })
+            }
+            Err(fault) => {
+                if !fresh.is_empty() {
+                    self.begun = BytesMut::from(&fresh[..]);
+                }
+                Some(self.refuse(fault))
+            }
+        }
+    }
+
+    /// Takes the first bytes of what was looked at; what is behind them is looked at next.
+    fn rest(&mut self, fresh: Bytes, count: usize) -> Bytes {
+        let mut bytes = if fresh.is_empty() {
+            mem::take(&mut self.begun).freeze()
+        } else {
+            fresh
+        };
+        let first = bytes.split_to(count);
+        lock(&self.side).ahead = bytes;
+        first
+    }
+
+    fn refuse(&mut self, fault: Fault) -> Heard {
+        (head::refused(&mem::take(&mut self.begun)), Some(fault))
+    }
+
+    fn ask(&self, head: Head, refused: Option<Fault>) -> State<V::Answer, V::Body> {
+        let asked = Asked {
+            head_only: *head.request.method() == Method::HEAD,
+            old: head.request.version() == Version::HTTP_10,
+            keeps: head.keeps,
+            trailers: head.trailers,
+        };
+        let has_body = !matches!(head.framing, Framing::None);
+        let turn = lock(&self.side).begin(head.framing, head.expects && has_body);
+        let body = if has_body {
+            Incoming::new(Arc::clone(&self.side) as _, turn)
+        } else {
+            Incoming::empty()
+        };
+        let request: Request<Incoming> = head.request.map(|()| body);
+        State::Asked(Place::new(self.service.call(request, refused)), asked)
+    }
+
+    /// A client that closes while its answer is awaited, where nobody else looks for that.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut side = lock(&self.side);
+        if self.half_close || !side.is_read() {
+            return Poll::Pending;
+        }
+        match side.poll_ahead(cx) {
+            Poll::Ready(Ok(true)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(false)) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<S, V> Future for Connection<S, V>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service + Unpin,
+{
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let mut turns = TURNS;
+        loop {
+            match &mut this.state {
+                State::Idle => {
+                    if turns == 0 {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    turns -= 1;
+                    this.state = match ready!(this.poll_head(cx))? {
+                        Some((head, refused)) => this.ask(head, refused),
+                        None => State::Closing,
+                    };
+                }
+                State::Asked(answer, asked) => {
+                    let Poll::Ready(response) = answer.poll(cx) else {
+                        // Not for its own sake: it is written before anything else, or when the body is polled.
+                        let _ = lock(&this.side).poll_interim(cx);
+                        return this.poll_gone(cx);
+                    };
+                    let mut side = lock(&this.side);
+                    side.answered();
+                    // With nobody left to read it, what is not here of the request ends the connection.
+                    let unread = Arc::strong_count(&this.side) == 1 && !side.is_done(cx);
+                    drop(side);
+                    let asked = Asked {
+                        keeps: asked.keeps && !this.leaving && !unread,
+                        ..*asked
+                    };
+                    let reply = State::Answering(Reply::new(response, asked));
+                    if let State::Asked(place, _) = mem::replace(&mut this.state, reply) {
+                        place.leave();
+                    }
+                }
+                State::Answering(reply) => {
+                    let Poll::Ready(replied) = poll_reply(reply, &this.side, cx) else {
+                        return this.poll_gone(cx);
+                    };
+                    replied?;
+                    let State::Answering(reply) = mem::replace(&mut this.state, State::Closing)
+                    else {
+                        unreachable!("it was just matched");
+                    };
+                    if let Some(switch) = reply.switch {
+                        let taken = lock(&this.side).take();
+                        if let Some((io, ahead)) = taken {
+                            switch.hand_over(Box::new(io), ahead);
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    if reply.keeps && !this.leaving && lock(&this.side).is_done(cx) {
+                        this.state = State::Idle;
+                    }
+                }
+                State::Closing => {
+                    ready!(lock(&this.side).with(|io| io.poll_shutdown(cx)))?;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+/// Writes an answer to its end. Pending: its body has no more for now, or the client takes no more.
+fn poll_reply<S, B>(
+    reply: &mut Reply<B>,
+    side: &Mutex<Side<S>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes, Error: std::error::Error> + Unpin,
+{
+    loop {
+        let gathered = reply.outgoing.gather(cx);
+        let waits = gathered.is_pending();
+        if let Poll::Ready(Err(trouble)) = gathered {
+            return Poll::Ready(Err(io::Error::other(match trouble {
+                Trouble::Body(error) => format!("the answer broke: {error}"),
+                Trouble::Length => "the answer is not as long as it says".to_owned(),
+            })));
+        }
+        let mut side = lock(side);
+        ready!(side.poll_interim(cx)).map_err(|broken| match broken {
+            Broken::Io(error) => error,
+            other => io::Error::other(other),
+        })?;
+        ready!(side.with(|mut io| reply.outgoing.poll_send(&mut *io, cx, &mut false)))?;
+        if reply.outgoing.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        if waits {
+            return Poll::Pending;
+        }
+    }
+}
+
+impl<S, V: Service> Drop for Connection<S, V> {
+    fn drop(&mut self) {
+        // Whoever still has the body of a request is not to hold the socket.
+        drop(lock(&self.side).take());
+    }
+}
