@@ -697,6 +697,7 @@ async fn a_method_that_no_route_takes_is_405_and_says_which() {
         client.send(&bytes).await;
         let head = client.head().await;
         assert_eq!(head.status(), 405, "{bytes}");
+        assert!(head.header("allow").is_some(), "{bytes}");
     }
     weir.wait_metric("weir_refusals_total", &[("reason", "method_refused")], 2.0)
         .await;

@@ -61,11 +61,11 @@ pub(crate) fn query_token(query: &str) -> Result<Option<&str>, Denied> {
 }
 
 pub(crate) fn protocol_token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
-    let mut words = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-        .map(str::trim);
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    // Protocols are tokens. In a line that is not read here another reader might find a credential.
+    let lines: Result<Vec<&str>, _> = lines.map(HeaderValue::to_str).collect();
+    let lines = lines.map_err(|_| Denied::Malformed)?;
+    let mut words = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
     if !words.any(|word| word.eq_ignore_ascii_case(MARK)) {
         return Ok(None);
     }
@@ -123,7 +123,7 @@ mod tests {
             for line in lines {
                 headers.append(
                     header::SEC_WEBSOCKET_PROTOCOL,
-                    HeaderValue::from_static(line),
+                    HeaderValue::from_bytes(line.as_bytes()).unwrap(),
                 );
             }
             let token = protocol_token(&headers).map(|token| token.map(str::to_owned));
@@ -136,7 +136,7 @@ mod tests {
                 .get_all(header::SEC_WEBSOCKET_PROTOCOL)
                 .iter()
                 .chain(&withheld.protocols)
-                .map(|line| line.to_str().unwrap().to_owned())
+                .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
                 .collect();
             (token, left.join("|"))
         };
@@ -156,6 +156,11 @@ mod tests {
         assert_eq!(
             read(&["bearer, a, bearer, b"]).0,
             Err(Denied::DuplicateAuthorization)
+        );
+        assert_eq!(read(&["bearer, \u{e9}.b.c"]).0, Err(Denied::Malformed));
+        assert_eq!(
+            read(&["chat", "\u{e9}, bearer, a"]).0,
+            Err(Denied::Malformed)
         );
     }
 }

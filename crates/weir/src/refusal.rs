@@ -203,6 +203,9 @@ impl Refusal {
             Self::Miss(Miss::Method { allow }) => {
                 headers.insert(header::ALLOW, allow_header(&allow));
             }
+            Self::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(FORWARDED));
+            }
             Self::Denied(_) if status == StatusCode::UNAUTHORIZED => {
                 // RFC 9110 section 11.6.1: a 401 names a scheme.
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -224,6 +227,9 @@ impl Refusal {
         response
     }
 }
+
+/// What there is for methods that are refused everywhere (RFC 9110 section 15.5.6 wants a list); a route may take fewer.
+const FORWARDED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 fn allow_header(allow: &[Method]) -> HeaderValue {
     let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
