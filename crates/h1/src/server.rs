@@ -7,6 +7,7 @@
 
 mod connection;
 mod head;
+mod heads;
 mod incoming;
 mod place;
 mod reply;

@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Request, Version};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
-use weir_wire::{Fault, Next, Requests};
+use weir_wire::Fault;
 
 use super::{
     Broken, Incoming, Service,
-    head::{self, Head},
+    head::Head,
+    heads::{Heads, Heard},
     incoming::lock,
     place::Place,
     reply::{Asked, Reply},
@@ -32,11 +33,7 @@ pub struct Connection<S, V: Service> {
     side: Arc<Mutex<Side<S>>>,
     service: V,
     state: State<V::Answer, V::Body>,
-    requests: Requests,
-    /// A head as far as it came.
-    begun: BytesMut,
-    /// The head that was begun has used up its time.
-    late: bool,
+    heads: Heads,
     /// Nothing more is read behind the exchange that runs.
     leaving: bool,
     /// A client that closes its sending side is noticed elsewhere.
@@ -53,9 +50,6 @@ enum State<F, B> {
     Closing,
 }
 
-/// A request's head, and why it is refused if it is.
-type Heard = (Head, Option<Fault>);
-
 impl<S, V> Connection<S, V>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -68,9 +62,7 @@ where
             side: Arc::new(Mutex::new(Side::new(io, Bytes::copy_from_slice(ahead)))),
             service,
             state: State::Idle,
-            requests: Requests::default(),
-            begun: BytesMut::new(),
-            late: false,
+            heads: Heads::default(),
             leaving: false,
             half_close,
         }
@@ -83,90 +75,26 @@ where
 
     /// The head that was begun has used up its time: it is refused. To be polled.
     pub fn too_late(&mut self) {
-        self.late = true;
+        self.heads.too_late();
     }
 
     /// The next head; `None`: the client asks for nothing more.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Heard>>> {
         loop {
-            let ahead = mem::take(&mut lock(&self.side).ahead);
-            if !ahead.is_empty()
-                && let Some(heard) = self.look(ahead)
-            {
+            let mut side = lock(&self.side);
+            if let Some(heard) = self.heads.next(&mut side.ahead) {
                 return Poll::Ready(Ok(Some(heard)));
             }
-            if !lock(&self.side).ahead.is_empty() {
-                continue;
+            if self.leaving && self.heads.is_empty() {
+                return Poll::Ready(Ok(None));
             }
-            if mem::take(&mut self.late) && !self.begun.is_empty() {
-                return Poll::Ready(Ok(Some(self.refuse(Fault::Late))));
-            }
-            if self.begun.is_empty() {
-                if self.leaving {
-                    return Poll::Ready(Ok(None));
-                }
-            } else if self.begun[..] != b"\r"[..] {
+            if self.heads.has_begun() {
                 self.service.head_began();
             }
-            if !ready!(lock(&self.side).poll_ahead(cx))? {
-                let begun = !self.begun.is_empty();
-                return Poll::Ready(Ok(begun.then(|| self.refuse(Fault::Unfinished))));
+            if !ready!(side.poll_ahead(cx))? {
+                return Poll::Ready(Ok(self.heads.end()));
             }
         }
-    }
-
-    /// Takes what was read. What is behind a head, or behind an empty line, is kept for the next look.
-    fn look(&mut self, mut fresh: Bytes) -> Option<Heard> {
-        if !self.begun.is_empty() {
-            self.begun.extend_from_slice(&fresh);
-            fresh = Bytes::new();
-        }
-        let bytes = if fresh.is_empty() {
-            &self.begun[..]
-        } else {
-            &fresh[..]
-        };
-        match self.requests.next(bytes) {
-            Ok(Next::More) => {
-                if !fresh.is_empty() {
-                    self.begun = BytesMut::from(&fresh[..]);
-                }
-                None
-            }
-            Ok(Next::Skip(count)) => {
-                self.rest(fresh, count);
-                None
-            }
-            Ok(Next::Head(opening)) => {
-                let bytes = self.rest(fresh, opening.length);
-                Some(match head::read(&bytes, &opening) {
-                    Ok(head) => (head, None),
-                    Err(fault) => (head::refused(&bytes), Some(fault)),
-                })
-            }
-            Err(fault) => {
-                if !fresh.is_empty() {
-                    self.begun = BytesMut::from(&fresh[..]);
-                }
-                Some(self.refuse(fault))
-            }
-        }
-    }
-
-    /// Takes the first bytes of what was looked at; what is behind them is looked at next.
-    fn rest(&mut self, fresh: Bytes, count: usize) -> Bytes {
-        let mut bytes = if fresh.is_empty() {
-            mem::take(&mut self.begun).freeze()
-        } else {
-            fresh
-        };
-        let first = bytes.split_to(count);
-        lock(&self.side).ahead = bytes;
-        first
-    }
-
-    fn refuse(&mut self, fault: Fault) -> Heard {
-        (head::refused(&mem::take(&mut self.begun)), Some(fault))
     }
 
     fn ask(&self, head: Head, refused: Option<Fault>) -> State<V::Answer, V::Body> {
