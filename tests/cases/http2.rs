@@ -73,6 +73,32 @@ async fn a_request_travels_as_one_of_http_1_1() {
     );
 }
 
+/// RFC 9110 section 8.6: a 204 that declares a length is, to a client that keeps the rules, an answer whose bytes are missing.
+#[tokio::test]
+async fn a_204_goes_out_without_a_length() {
+    let (weir, mut upstream) = stage("").await;
+    let socket = tokio::net::TcpStream::connect(weir.address()).await;
+    let (client, connection) = h2::client::handshake(socket.expect("a listener"))
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut client = client.ready().await.expect("HTTP/2");
+    let request = http::Request::get("http://a.test/p").body(());
+    let (answer, _) = client
+        .send_request(request.expect("a request"), true)
+        .expect("room for a stream");
+    let exchange = upstream.exchange().await;
+    exchange
+        .send("HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nX-Kept: 1\r\n\r\n")
+        .await;
+    exchange.done();
+    let answer = answer.await.expect("an answer");
+    assert_eq!(answer.status(), 204);
+    let headers = answer.headers();
+    assert!(headers.contains_key("x-kept"), "{headers:?}");
+    assert!(!headers.contains_key("content-length"), "{headers:?}");
+}
+
 /// As in HTTP/1.1, but that the library refuses by itself what no URI has.
 #[tokio::test]
 async fn a_target_is_what_it_is_in_http_1_1() {

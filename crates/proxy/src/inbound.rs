@@ -76,11 +76,13 @@ fn is_json(essence: &str) -> bool {
 }
 
 /// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.
-pub fn inbound(headers: &mut HeaderMap, stream: bool) {
-    // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away.
-    let coded = headers
-        .keys()
-        .any(|name| *name == header::TRANSFER_ENCODING);
+pub fn inbound(status: StatusCode, headers: &mut HeaderMap, stream: bool) {
+    // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away. RFC 9110 section 8.6: a 204 has none, and by HTTP/2 a
+    // client takes one without the bytes for an answer that broke.
+    let lengthless = status == StatusCode::NO_CONTENT
+        || headers
+            .keys()
+            .any(|name| *name == header::TRANSFER_ENCODING);
     let hop = HopByHop::of(headers);
     let gone: Vec<HeaderName> = headers
         .keys()
@@ -88,7 +90,7 @@ pub fn inbound(headers: &mut HeaderMap, stream: bool) {
             hop.contains(name)
                 // Addressed to the proxy in front of the upstream, which is weir: obeyed by never buffering, not passed on.
                 || **name == ACCEL_BUFFERING
-                || coded && **name == header::CONTENT_LENGTH
+                || lengthless && **name == header::CONTENT_LENGTH
         })
         .cloned()
         .collect();
@@ -189,7 +191,7 @@ mod tests {
         );
         headers.append("x-secret", HeaderValue::from_static("1"));
         headers.append("keep-alive", HeaderValue::from_static("timeout=5"));
-        inbound(&mut headers, true);
+        inbound(StatusCode::OK, &mut headers, true);
         let control: Vec<_> = headers.get_all(header::CACHE_CONTROL).iter().collect();
         assert_eq!(control, ["no-cache", "no-transform"]);
         assert_eq!(
@@ -205,11 +207,26 @@ mod tests {
                 && !headers.contains_key("connection")
         );
 
-        inbound(&mut headers, true);
+        inbound(StatusCode::OK, &mut headers, true);
         assert_eq!(
             headers.get_all(header::CACHE_CONTROL).iter().count(),
             2,
             "said once is enough"
         );
+    }
+
+    #[test]
+    fn a_204_has_no_length() {
+        for (status, kept) in [(200, true), (204, false), (205, true), (304, true)] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
+            let status = StatusCode::from_u16(status).expect("a status");
+            inbound(status, &mut headers, false);
+            assert_eq!(
+                headers.contains_key(header::CONTENT_LENGTH),
+                kept,
+                "{status}"
+            );
+        }
     }
 }

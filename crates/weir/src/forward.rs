@@ -103,7 +103,7 @@ impl Forward<'_> {
             return Err(SendError::NotUpgraded.into());
         }
         let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
-        inbound::inbound(&mut answer.head.headers, kind.stream);
+        inbound::inbound(answer.head.status, &mut answer.head.headers, kind.stream);
         if gateway.plan.via {
             add_via(&mut answer.head.headers, answer.head.version);
         }
