@@ -18,7 +18,7 @@ use weir_config::plan::Links;
 use weir_proxy::Body;
 use weir_route::{Miss, NormalPath};
 
-use crate::{pipeline::with_query, refusal::Refusal};
+use crate::{pipeline::with_query, range, refusal::Refusal};
 
 /// A folder to serve from.
 #[derive(Clone, Debug)]
@@ -108,9 +108,8 @@ async fn open(
     *ask.method_mut() = head.method.clone();
     *ask.uri_mut() = Uri::from(target);
     *ask.headers_mut() = head.headers.clone();
-    if let Some(range) = ask.headers_mut().remove(header::RANGE)
-        && let Some(range) = range_of_bytes(head, &range)
-    {
+    ask.headers_mut().remove(header::RANGE);
+    if let Some(range) = range::of_bytes(head) {
         ask.headers_mut().insert(header::RANGE, range);
     }
     match folder.dir.clone().try_call(ask).await {
@@ -136,20 +135,6 @@ async fn open(
             Err(Refusal::Internal)
         }
     }
-}
-
-/// The part that is asked for, as tower-http reads it; `None` where RFC 9110 section 14.2 has a server send the whole, which tower-http would
-/// refuse with 416, or send a part of: to another method than GET, or in a unit that is not bytes, whose name has no case. With If-Range,
-/// which tower-http does not know, too: a part of a file that has changed would be joined to a part of the old one, the whole never is.
-fn range_of_bytes(head: &Parts, range: &HeaderValue) -> Option<HeaderValue> {
-    if head.method != Method::GET || head.headers.contains_key(header::IF_RANGE) {
-        return None;
-    }
-    let (unit, set) = range.to_str().ok()?.split_once('=')?;
-    let bytes = unit.trim_end().eq_ignore_ascii_case("bytes");
-    HeaderValue::try_from(format!("bytes={}", set.trim_start()))
-        .ok()
-        .filter(|_| bytes)
 }
 
 impl Folder {

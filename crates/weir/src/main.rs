@@ -33,6 +33,7 @@ mod pages;
 mod patience;
 mod pipeline;
 mod preface;
+mod range;
 mod redirect;
 mod refusal;
 mod reservation;
