@@ -110,6 +110,45 @@ async fn a_range_of_a_changed_file_is_the_whole_file() {
         let answer = get(weir.address(), "/a.txt", &[&format!("Range: {range}")]).await;
         assert_eq!(answer.status(), 206, "{range}");
     }
+    // Nor does the RFC bound the numbers, and more from the end than there is means all of it.
+    for (range, told, text) in [
+        ("bytes=-11", "bytes 0-9/10", "0123456789"),
+        ("bytes=-1000", "bytes 0-9/10", "0123456789"),
+        (
+            "bytes=-99999999999999999999999",
+            "bytes 0-9/10",
+            "0123456789",
+        ),
+        ("bytes=-02", "bytes 8-9/10", "89"),
+        (
+            "bytes=0-99999999999999999999999",
+            "bytes 0-9/10",
+            "0123456789",
+        ),
+        ("bytes=007-0008", "bytes 7-8/10", "78"),
+    ] {
+        let answer = get(weir.address(), "/a.txt", &[&format!("Range: {range}")]).await;
+        assert_eq!(
+            (answer.status(), answer.header("content-range")),
+            (206, Some(told)),
+            "{range}"
+        );
+        assert_eq!(answer.text(), text, "{range}");
+    }
+    for range in [
+        "bytes=-0",
+        "bytes=-00",
+        "bytes=10-",
+        "bytes=99999999999999999999999-",
+        "bytes=--1",
+    ] {
+        let answer = get(weir.address(), "/a.txt", &[&format!("Range: {range}")]).await;
+        assert_eq!(
+            (answer.status(), answer.header("content-range")),
+            (416, Some("bytes */10")),
+            "{range}"
+        );
+    }
     let head = ask(weir.address(), "HEAD", "/a.txt", &["Range: bytes=2-3"]).await;
     assert_eq!(
         (head.status(), head.header("content-length")),
@@ -122,6 +161,30 @@ async fn a_range_of_a_changed_file_is_the_whole_file() {
     );
     let long = get(weir.address(), &format!("/{}", "x".repeat(300)), &[]).await;
     assert_eq!(long.status(), 404);
+}
+
+/// Nothing has neither a first byte nor a last, and all of it can be had.
+#[tokio::test]
+async fn an_empty_file_has_no_parts() {
+    let weir = weir()
+        .file("site/none", "")
+        .start(&route("site", "/*", "files = { root = \"site\" }"))
+        .await;
+    for (range, status, told) in [
+        ("bytes=0-", 416, Some("bytes */0")),
+        ("bytes=0-0", 416, Some("bytes */0")),
+        ("bytes=5-", 416, Some("bytes */0")),
+        ("bytes=-0", 416, Some("bytes */0")),
+        ("bytes=-5", 200, None),
+    ] {
+        let answer = get(weir.address(), "/none", &[&format!("Range: {range}")]).await;
+        assert_eq!(
+            (answer.status(), answer.header("content-range")),
+            (status, told),
+            "{range}"
+        );
+        assert_eq!(answer.end, End::Clean, "{range}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,11 @@ use weir_config::plan::Links;
 use weir_proxy::Body;
 use weir_route::{Miss, NormalPath};
 
-use crate::{pipeline::with_query, range, refusal::Refusal};
+use crate::{
+    pipeline::with_query,
+    range::{self, Range},
+    refusal::Refusal,
+};
 
 /// A folder to serve from.
 #[derive(Clone, Debug)]
@@ -104,23 +108,31 @@ async fn open(
     if !folder.may_open(path).await {
         return Ok(None);
     }
-    let mut ask = Request::new(Empty::<Bytes>::new());
-    *ask.method_mut() = head.method.clone();
-    *ask.uri_mut() = Uri::from(target);
-    *ask.headers_mut() = head.headers.clone();
-    ask.headers_mut().remove(header::RANGE);
-    if let Some(range) = range::of_bytes(head) {
-        ask.headers_mut().insert(header::RANGE, range);
+    let range = Range::of(head);
+    let value = range.as_ref().map(|range| range.value.clone());
+    let mut answered = folder.ask(head, &target, value).await;
+    if range.is_some_and(|range| range.is_suffix)
+        && let Ok(refused) = &answered
+        && refused.status() == StatusCode::RANGE_NOT_SATISFIABLE
+    {
+        // More bytes from the end than there are mean all of them (RFC 9110 section 14.1.2). Of nothing there is no part to be told.
+        let all = HeaderValue::from_static("bytes=0-");
+        let all = (!range::is_of_nothing(refused)).then_some(all);
+        answered = folder.ask(head, &target, all).await;
     }
-    match folder.dir.clone().try_call(ask).await {
+    match answered {
         Ok(answer) => match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let size = answer.headers().get(header::CONTENT_RANGE).cloned();
                 Err(Refusal::Range(size))
             }
+            // tower-http tells of a first byte of an empty file.
+            StatusCode::PARTIAL_CONTENT if range::is_of_nothing(&answer) => {
+                Err(Refusal::Range(Some(HeaderValue::from_static("bytes */0"))))
+            }
             StatusCode::PRECONDITION_FAILED => Err(Refusal::Changed),
-            _ => Ok(Some(answer.map(|body| Body::file(body.boxed_unsync())))),
+            _ => Ok(Some(answer)),
         },
         Err(error)
             if matches!(
@@ -138,6 +150,24 @@ async fn open(
 }
 
 impl Folder {
+    /// What tower-http answers to the request for this file, or this range of it.
+    async fn ask(
+        &self,
+        head: &Parts,
+        target: &PathAndQuery,
+        range: Option<HeaderValue>,
+    ) -> io::Result<Response<Body>> {
+        let mut ask = Request::new(Empty::<Bytes>::new());
+        *ask.method_mut() = head.method.clone();
+        *ask.uri_mut() = Uri::from(target.clone());
+        *ask.headers_mut() = head.headers.clone();
+        ask.headers_mut().remove(header::RANGE);
+        ask.headers_mut()
+            .extend(range.map(|range| (header::RANGE, range)));
+        let answer = self.dir.clone().try_call(ask).await?;
+        Ok(answer.map(|body| Body::file(body.boxed_unsync())))
+    }
+
     /// Whether what lies under this name, and under the names of its precompressed copies, is for everyone who may see the folder: a file or
     /// a folder, and within the root where `links` says so. Opening a FIFO waits for whoever writes to it, which may be nobody.
     ///
