@@ -56,7 +56,12 @@ async fn everybody_is_sent_to_a_name_that_the_operator_gave() {
         assert_eq!(answer.status(), status, "{host} {target}");
         assert_eq!(answer.header("location"), Some(location), "{host} {target}");
     }
-    // Also what is no GET, and a body nobody waits for.
+    // Also what asks about the whole server, as `/` does elsewhere; what is no GET, and a body nobody waits for.
+    let answer = ask(at[1], "OPTIONS", "*", &[]).await;
+    assert_eq!(
+        (answer.status(), answer.header("location")),
+        (308, Some("https://a.test/"))
+    );
     let answer = ask(at[1], "POST", "/x", &["Content-Length: 0"]).await;
     assert_eq!(
         (answer.status(), answer.header("location")),

@@ -11,7 +11,7 @@ use weir_auth::{Caller, Denied, Presented, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
 use weir_proxy::{Body, ClientBody, compress::Wish, forwarded::Sender, send::Answer};
-use weir_route::{Authority, NormalPath};
+use weir_route::{Authority, NormalPath, PathError};
 use weir_wire::Fault;
 
 use crate::{
@@ -241,11 +241,7 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
     if is_refused(&head.method) {
         return Err(Refusal::Method);
     }
-    let path = NormalPath::parse(if is_of_server(head) {
-        "/"
-    } else {
-        head.uri.path()
-    })?;
+    let path = path_of(head)?;
     let host = authority.as_ref().map(Authority::host);
     // A preflight concerns the route of the request it asks about. One without `cors` leaves the question to the upstream.
     let crossing = weir_auth::cors::preflight(&head.method, &head.headers)
@@ -274,6 +270,15 @@ pub(crate) fn is_refused(method: &Method) -> bool {
 /// Whether it asks about the server as a whole and not about a path of it (RFC 9112 section 3.2.4). The route of `/` speaks for the server.
 pub(crate) fn is_of_server(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.uri.path() == "*"
+}
+
+/// The path that a request is about.
+pub(crate) fn path_of(head: &Parts) -> Result<NormalPath, PathError> {
+    NormalPath::parse(if is_of_server(head) {
+        "/"
+    } else {
+        head.uri.path()
+    })
 }
 
 /// What another site's page may send, in words for its browser.

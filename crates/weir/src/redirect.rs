@@ -4,10 +4,10 @@
 use http::{HeaderValue, Response, header, request::Parts};
 use weir_config::plan::{Plan, Redirect};
 use weir_proxy::Body;
-use weir_route::{Miss, NormalPath};
+use weir_route::Miss;
 
 use crate::{
-    pipeline::{is_refused, with_query},
+    pipeline::{is_refused, path_of, with_query},
     refusal::Refusal,
 };
 
@@ -21,7 +21,7 @@ pub(crate) fn redirect(
     if is_refused(&head.method) {
         return Err(Refusal::Method);
     }
-    let path = NormalPath::parse(head.uri.path())?;
+    let path = path_of(head)?;
     let host = match (&redirect.host, asked) {
         (Some(host), _) => host.to_string(),
         // Without its port: that is the one it must not use.
