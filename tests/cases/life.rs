@@ -271,6 +271,36 @@ async fn a_listener_that_goes_takes_no_connection_with_it() {
     assert_eq!(get(weir.address(), "/x", &[]).await.status(), 200);
 }
 
+/// Otherwise whoever kept a connection would be served in clear what others are sent to https for.
+#[tokio::test]
+async fn connections_of_a_listener_that_goes_keep_its_rules() {
+    let up = Upstream::saying("ok").await;
+    let config = everything(up.address(), "");
+    let going = "[[listen]]\naddress = \"127.0.0.1:0\"\nredirect = { to = \"https\", host = \"a.test\" }\n\
+                 headers = { X-Going = \"said\" }\n\n";
+    let weir = weir().start(&format!("{going}{config}")).await;
+    let mut client = Client::connect(weir.listeners()[1]).await;
+    // The second reload begins from a plan that has the listener no more.
+    for reloads in 0..3 {
+        client.request("GET", "/x", &[]).await;
+        let answer = client.answer().await;
+        assert_eq!(
+            (answer.status(), answer.header("location")),
+            (308, Some("https://a.test/x")),
+            "after {reloads} reloads"
+        );
+        assert_eq!(answer.header("x-going"), Some("said"));
+        weir.rewrite(&config);
+        assert_eq!(reload(&weir).0, Some(0));
+    }
+    // A table that is there again is the one that counts.
+    weir.rewrite(&format!("{}{config}", going.replace("said", "again")));
+    assert_eq!(reload(&weir).0, Some(0));
+    client.request("GET", "/x", &[]).await;
+    assert_eq!(client.answer().await.header("x-going"), Some("again"));
+    assert_eq!(up.accepted(), 0);
+}
+
 #[tokio::test]
 async fn a_stop_waits_for_what_runs() {
     let (mut weir, mut up) = stage("").await;

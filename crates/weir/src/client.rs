@@ -57,9 +57,9 @@ impl Client {
         })
     }
 
-    /// The table of the listener it came in by; `None` after a reload that took it away.
+    /// The table of the listener it came in by.
     pub(crate) fn listener<'g>(&self, gateway: &'g Gateway) -> Option<&'g Listener> {
-        self.listener.of(&gateway.plan.listeners)
+        gateway.listener(self.listener)
     }
 
     /// What the whole process shares.
@@ -121,7 +121,7 @@ pub(crate) async fn serve(
     let _open = shared.meter.connection_opened();
     let mut stage = shared.stage.subscribe();
     let gateway = shared.gateway.load_full();
-    let table = listener.of(&gateway.plan.listeners);
+    let table = gateway.listener(listener);
     let entered = tokio::select! {
         entered = entry::enter(&mut stream, peer, table, &gateway.plan, &shared) => entered,
         // It has said nothing yet that could be lost.
@@ -248,8 +248,8 @@ async fn open(
 ) -> Option<Opened> {
     let gateway = shared.gateway.load_full();
     let socket = Socket::new(Arc::clone(stream));
-    let http2 = listener
-        .of(&gateway.plan.listeners)
+    let http2 = gateway
+        .listener(listener)
         .is_none_or(|listener| listener.http2);
     let Some(hosts) = gateway.tls(listener) else {
         let mut ahead = Ahead::default();

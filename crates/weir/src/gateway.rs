@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc, time::SystemTime};
 
-use weir_config::plan::{Action, Plan};
+use weir_config::plan::{Action, Listener, Plan};
 use weir_meter::{
     Meter, RouteSeries, UpstreamSeries,
     log::{AccessLog, AuditLog, Event, Target},
@@ -55,6 +55,8 @@ pub(crate) struct Gateway {
     folders: Vec<Option<Folder>>,
     /// The listeners by TLS.
     tls: Vec<(listen::Id, tls::Hosts)>,
+    /// Listeners that are not in the plan any more, as they last were there.
+    departed: Vec<(listen::Id, Listener)>,
 }
 
 impl Gateway {
@@ -137,6 +139,7 @@ impl Gateway {
                 .map_err(|flaw| io::Error::other(format!("listen {}: {flaw}", listener.address)))?;
             tls.extend(hosts.map(|hosts| (id, hosts)));
         }
+        let departed = before.map_or_else(Vec::new, |before| before.missing_in(&plan));
         let had = before.map_or(&[] as &[_], |before| &before.guesses);
         let guesses = plan.auth.iter().map(|auth| Guesses::of(auth, had));
         let guesses = guesses.collect();
@@ -162,6 +165,7 @@ impl Gateway {
             unrouted: meter.route(UNROUTED),
             folders: folders.collect(),
             tls,
+            departed,
             meter: Arc::clone(meter),
             log,
             audit,
@@ -180,6 +184,27 @@ impl Gateway {
                 refused: None,
             });
         }
+    }
+
+    /// The table of a listener. Of one that a reload took away the last that it had: its connections stay, and what it was there for (a redirect,
+    /// say) holds for them. Such tables are kept for good, one per address that ever was in the file.
+    pub(crate) fn listener(&self, id: listen::Id) -> Option<&Listener> {
+        let departed = || self.departed.iter().find(|(had, _)| *had == id);
+        id.of(&self.plan.listeners)
+            .or_else(|| departed().map(|(_, table)| table))
+    }
+
+    /// The listeners known here that a plan does not have.
+    fn missing_in(&self, next: &Plan) -> Vec<(listen::Id, Listener)> {
+        let now = listen::Id::all(&self.plan.listeners)
+            .into_iter()
+            .zip(self.plan.listeners.iter().cloned());
+        self.departed
+            .iter()
+            .cloned()
+            .chain(now)
+            .filter(|(id, _)| id.of(&next.listeners).is_none())
+            .collect()
     }
 
     /// The hosts of a listener; `None`: it speaks in clear.
