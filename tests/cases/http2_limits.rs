@@ -1,8 +1,11 @@
 //! What one HTTP/2 connection may take, and how a stop is told on it.
 
+use std::time::Duration;
+
 use weir_testkit::{
     H2, Upstream,
     h2::{END_HEADERS, END_STREAM, Ended, code, field, kind, request},
+    within,
 };
 
 use crate::stage::{CONTENT, everything, stage, weir};
@@ -102,6 +105,45 @@ async fn bombs_take_no_memory() {
     assert!(grown < 64 * 1024 * 1024, "{grown} bytes more");
     assert_eq!(upstream.accepted(), 0);
     weir.wait_metric("weir_connections_open", &[], 0.0).await;
+}
+
+/// The goodbye's PING is a question that a client without a network, or with a bad library, never answers.
+#[tokio::test]
+async fn a_stop_waits_for_no_answer_to_the_goodbye() {
+    let (mut weir, mut upstream) = stage("").await;
+    let mut client = H2::connect(weir.address()).await;
+    client.get(1, "/x").await;
+    upstream.exchange().await.answer("200 OK", &[], "").await;
+    assert_eq!(client.status(1).await, 200);
+    weir.signal("TERM");
+    let mut told = Vec::new();
+    while let Some(frame) = within("the end", client.frame_as_it_comes()).await {
+        told.push(frame.kind);
+    }
+    assert!(told.contains(&kind::PING), "{told:?}");
+    // Long before the drain's 30 s and the 75 s of silence are over.
+    assert!(weir.ended().await.success());
+}
+
+/// The end of an answer may wait in the library for its window when its exchange is over.
+#[tokio::test]
+async fn who_has_answered_the_goodbye_gets_all_that_is_left() {
+    let (mut weir, mut upstream) = stage("").await;
+    let mut client = H2::connect_with(weir.address(), &[(4, 5)]).await;
+    client.get(1, "/x").await;
+    let exchange = upstream.exchange().await;
+    exchange.answer("200 OK", &[], "beginning").await;
+    assert_eq!(client.status(1).await, 200);
+    assert_eq!(client.until(1, "begin").await, "begin");
+    assert_eq!(weir.logged("/x").await["outcome"], "complete");
+    weir.signal("TERM");
+    assert_eq!(client.goaway().await, Some(0));
+    assert_eq!(client.goaway().await, Some(0));
+    // More than the time in which it has to be answered.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    client.window(1, 100).await;
+    assert_eq!(client.rest(1).await, (b"ning".to_vec(), Ended::Clean));
+    assert!(weir.ended().await.success());
 }
 
 /// RFC 9113 section 6.8: the first GOAWAY names no stream, so that none on its way is lost; the second names the last that is served.

@@ -30,7 +30,7 @@ use crate::{
     tasks::Running,
 };
 
-/// How long streams that are cut have for their last words, and an idle HTTP/2 client for its goodbye; then the connection is dropped.
+/// How long streams that are cut have for their last words, and an idle HTTP/2 client to answer the goodbye; then the connection is dropped.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// What a client that was let in may still take to ask, when weir has begun to stop: a connection without a request is idle, and it
@@ -162,7 +162,12 @@ impl Connection {
                     {
                         grace = Some(Instant::now() + GRACE);
                     }
-                    Stage::Draining => tell(http.as_mut(), Word::Leave),
+                    Stage::Draining => {
+                        tell(http.as_mut(), Word::Leave);
+                        if self.protocol == Protocol::Http2 {
+                            dropped_at = Some(Instant::now() + GOODBYE);
+                        }
+                    }
                     Stage::Cutting => {
                         downstream.cut();
                         dropped_at = Some(Instant::now() + GOODBYE);
@@ -180,8 +185,12 @@ impl Connection {
                     break;
                 }
                 Event::GoodbyeOver => {
-                    // A request may have crossed the goodbye.
-                    if downstream.is_cut() || !client.patience.is_busy() {
+                    // A request may have crossed the goodbye. Who has answered it is told the rest: of an answer whose end waits for
+                    // its window, say. Who cannot have heard it yet has the clock of those who take nothing.
+                    let patience = &client.patience;
+                    let waits =
+                        patience.is_busy() || patience.was_answered() || !downstream.is_flushed();
+                    if downstream.is_cut() || !waits {
                         break;
                     }
                     dropped_at = Some(Instant::now() + GOODBYE);

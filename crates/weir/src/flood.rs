@@ -17,6 +17,8 @@ const WRITTEN: usize = 1024;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const END_STREAM: u8 = 1;
+const PING: u8 = 6;
+const ACK: u8 = 1;
 
 /// See the module.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Flood {
     since: Instant,
     /// Bytes written that have allowed for nothing yet.
     written: usize,
+    /// One of the frames answered a PING.
+    pong: bool,
 }
 
 impl Flood {
@@ -35,17 +39,21 @@ impl Flood {
             idle: 0,
             since: Instant::now(),
             written: 0,
+            pong: false,
         }
     }
 
     /// These bytes came; whether that is too much.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> bool {
-        let idle = &mut self.idle;
-        self.frames.read(bytes, |head: FrameHead| match head.kind {
-            // It may be taken back, and given a priority.
-            HEADERS => *idle = idle.saturating_sub(2),
-            DATA if head.length > 0 || head.flags & END_STREAM != 0 => {}
-            _ => *idle += 1,
+        let (idle, pong) = (&mut self.idle, &mut self.pong);
+        self.frames.read(bytes, |head: FrameHead| {
+            *pong |= head.kind == PING && head.flags & ACK != 0;
+            match head.kind {
+                // It may be taken back, and given a priority.
+                HEADERS => *idle = idle.saturating_sub(2),
+                DATA if head.length > 0 || head.flags & END_STREAM != 0 => {}
+                _ => *idle += 1,
+            }
         });
         if self.idle <= MOST {
             return false;
@@ -54,6 +62,11 @@ impl Flood {
         let soon = now - self.since < PERIOD;
         (self.idle, self.since) = (0, now);
         soon
+    }
+
+    /// Whether the client has answered a PING.
+    pub(crate) fn has_pong(&self) -> bool {
+        self.pong
     }
 
     /// The client was written to.

@@ -84,8 +84,14 @@ impl Line {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        if self.flood.as_mut().is_some_and(|flood| flood.read(bytes)) {
+        let Some(flood) = &mut self.flood else {
+            return;
+        };
+        if flood.read(bytes) {
             self.downstream.flooded();
+        }
+        if flood.has_pong() {
+            self.patience.answered();
         }
     }
 

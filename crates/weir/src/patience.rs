@@ -36,6 +36,8 @@ pub(crate) struct Patience {
     begun: AtomicBool,
     /// The last exchange was over before its request was read to the end.
     unread: AtomicBool,
+    /// The goodbye of HTTP/2 was answered.
+    answered: AtomicBool,
     busy: AtomicU32,
     phase: Mutex<Phase>,
 }
@@ -60,6 +62,7 @@ impl Patience {
             is_stalled: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             phase: Mutex::new(Phase::Fresh(Instant::now())),
         })
@@ -78,6 +81,16 @@ impl Patience {
     /// Whether the client may still be sending a request that is answered.
     pub(crate) fn left_unread(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// The client of HTTP/2 has answered a PING, and the library sends one only behind its first GOAWAY.
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Whether it has: the library then ends the connection when all has gone out.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     /// A head has begun, and is not whole. Nothing tells of it in HTTP/2: there silence is counted from the last exchange.
