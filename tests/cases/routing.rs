@@ -118,6 +118,11 @@ async fn files_are_sent_once_in_part_and_compressed_beforehand() {
         (again.status(), again.body.len(), again.header("etag")),
         (304, 0, Some(&*tag))
     );
+    // What a cache learns from the whole it must not lose by asking again.
+    for name in ["vary", "cache-control"] {
+        assert!(whole.header(name).is_some(), "{name}");
+        assert_eq!(again.header(name), whole.header(name), "{name}");
+    }
     let changed = get(
         weir.address(),
         "/chat/data.bin",

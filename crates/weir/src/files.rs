@@ -164,7 +164,12 @@ impl Folder {
         ask.headers_mut().remove(header::RANGE);
         ask.headers_mut()
             .extend(range.map(|range| (header::RANGE, range)));
-        let answer = self.dir.clone().try_call(ask).await?;
+        let mut answer = self.dir.clone().try_call(ask).await?;
+        if answer.status() == StatusCode::NOT_MODIFIED {
+            // As its 200 says it, which RFC 9110 section 15.4.5 wants: a cache would keep what it has for clients that cannot unpack it.
+            let vary = HeaderValue::from_static("accept-encoding");
+            answer.headers_mut().insert(header::VARY, vary);
+        }
         Ok(answer.map(|body| Body::file(body.boxed_unsync())))
     }
 
