@@ -79,6 +79,9 @@ async fn nobody_is_sent_to_a_host_that_a_client_made_up() {
         assert_eq!(answer.status(), 421, "{host}");
         assert_eq!(answer.header("location"), None, "{host}");
     }
+    let mut old = Client::connect(at).await;
+    old.send("GET /x HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.answer().await.status(), 421);
     for (target, host) in [
         ("/a%0d%0aX:y", "a.test"),
         ("/x", "a.test, evil.test"),
@@ -87,7 +90,7 @@ async fn nobody_is_sent_to_a_host_that_a_client_made_up() {
         let answer = get(at, target, &[&format!("Host: {host}")]).await;
         assert_eq!(answer.status(), 400, "{target} {host}");
     }
-    weir.wait_metric("weir_refusals_total", &[("reason", "host_unknown")], 4.0)
+    weir.wait_metric("weir_refusals_total", &[("reason", "host_unknown")], 5.0)
         .await;
     // Nor does it send anybody where no method of theirs is served.
     for (method, target) in [
