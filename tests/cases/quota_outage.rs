@@ -45,6 +45,22 @@ async fn status(weir: &Weir, path: &str) -> u16 {
     get(weir.address(), path, &[]).await.status()
 }
 
+/// What it answers to every write then is no answer to one question: its trial finds it out without any request.
+#[tokio::test]
+async fn without_memory_it_is_away() {
+    let Some(redis) = Redis::start("without_memory_it_is_away").await else {
+        return;
+    };
+    let weir = weir().start(&config(&redis)).await;
+    state(&weir, 1.0, 0.0).await;
+    redis.ask("CONFIG SET maxmemory 1").await;
+    state(&weir, 0.0, 1.0).await;
+    assert_eq!(status(&weir, "/local").await, 200);
+    assert_eq!(status(&weir, "/deny").await, 503);
+    redis.ask("CONFIG SET maxmemory 0").await;
+    state(&weir, 1.0, 1.0).await;
+}
+
 #[tokio::test]
 async fn it_stops_midway_and_comes_back() {
     let Some(mut redis) = Redis::start("it_stops_midway_and_comes_back").await else {

@@ -15,6 +15,9 @@ use crate::{
 /// For a connection to be made, TLS and sign-in included.
 const CONNECT: Duration = Duration::from_secs(1);
 
+/// Errors that tell of Redis and not of the question: every other would be answered so too.
+const OF_ITSELF: [&str; 6] = ["OOM", "MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM"];
+
 /// Whether a decision takes or gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -37,16 +40,18 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Whether Redis answered, with an error that concerns only what it was asked: a key of another type, say, or what the script stumbled
-    /// over. Not what it says of itself, as that it loads, or is a replica now.
+    /// over. Not what it says of itself, as that it loads, is a replica now, or has no memory left.
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Self::Answer(_) => true,
-            Self::Redis(error) => matches!(
-                error.kind(),
-                ErrorKind::Extension
-                    | ErrorKind::UnexpectedReturnType
-                    | ErrorKind::Server(ServerErrorKind::ResponseError)
-            ),
+            Self::Redis(error) => match error.kind() {
+                ErrorKind::Extension => !error.code().is_some_and(|code| OF_ITSELF.contains(&code)),
+                kind => matches!(
+                    kind,
+                    ErrorKind::UnexpectedReturnType
+                        | ErrorKind::Server(ServerErrorKind::ResponseError)
+                ),
+            },
             Self::ConnectTimeout | Self::Timeout(_) => false,
         }
     }
@@ -205,10 +210,14 @@ impl Link {
     pub(crate) async fn evicting(&self) -> Option<String> {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
-        let answer: RedisResult<Value> = match self.connection.clone() {
-            Connection::Single(mut connection) => info.query_async(&mut connection).await,
-            Connection::Cluster(mut connection) => info.query_async(&mut connection).await,
+        let ask = async {
+            match self.connection.clone() {
+                Connection::Single(mut connection) => info.query_async(&mut connection).await,
+                Connection::Cluster(mut connection) => info.query_async(&mut connection).await,
+            }
         };
+        // Only a warning depends on it: whoever does not say is not waited for.
+        let answer: RedisResult<Value> = timeout(CONNECT, ask).await.ok()?;
         let mut texts = Vec::new();
         texts_of(&answer.ok()?, &mut texts);
         texts

@@ -70,6 +70,10 @@ impl Debts {
             .insert((debt.tag, Arc::clone(&debt.limit)), debt);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// Any one of them.
     pub(crate) fn take(&mut self) -> Option<Settle> {
         let key = self.by_key.keys().next().cloned()?;

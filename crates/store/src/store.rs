@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    future::ready,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{
@@ -15,7 +16,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use weir_limit::{Allowed, Wait};
 
@@ -244,8 +245,15 @@ impl Store {
         inbox: &mut mpsc::Receiver<Settle>,
         debts: &mut Debts,
     ) {
+        let mut trial = interval(PAUSE);
+        trial.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        trial.reset();
         loop {
-            while let Some(settle) = debts.take() {
+            // However much there is to settle, one turn settles what of it is of one counter, and then the link has its trial.
+            while let Ok(settle) = inbox.try_recv() {
+                self.owe(debts, settle);
+            }
+            if let Some(settle) = debts.take() {
                 match link
                     .change(settle.tag, &settle.limit, settle.counter(), settle.by)
                     .await
@@ -268,21 +276,23 @@ impl Store {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.broken.notified() => {
                     // Perhaps an older link's.
                     if self.link.load().is_none() {
                         return;
                     }
                 }
-                Some(settle) = inbox.recv() => self.owe(debts, settle),
-                () = sleep(PAUSE) => {
+                _ = trial.tick() => {
                     if let Err(why) = link.try_out().await {
                         return self.failed(link, &why);
                     }
-                    if Arc::strong_count(self) == 1 {
+                    if Arc::strong_count(self) == 1 && debts.is_empty() {
                         return;
                     }
                 }
+                () = ready(()), if !debts.is_empty() => {}
+                Some(settle) = inbox.recv() => self.owe(debts, settle),
             }
         }
     }
