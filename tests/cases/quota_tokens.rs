@@ -263,6 +263,36 @@ async fn a_client_that_leaves_before_the_answer_pays_the_estimate() {
     assert_eq!(remaining(answer.header("ratelimit")), Some(70));
 }
 
+/// A figure that stands first is none of what streams behind it, and one of nothing is none at all.
+#[tokio::test]
+async fn what_streams_is_paid_for_whatever_the_figure_says() {
+    const EARLY: &str = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1}}\n\n";
+    const NOTHING: &str = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n";
+    let (weir, mut upstream) = stage(&limit("tokens = \"1000/366d\"\nestimate = 10")).await;
+    for (first, last, whole, left_over) in
+        [(EARLY, OPENAI, false, 900), (OPENAI, NOTHING, true, 800)]
+    {
+        let mut client = Client::connect(weir.address()).await;
+        client.request("GET", "/run", &[]).await;
+        let exchange = upstream.exchange().await;
+        exchange.stream().await;
+        assert_eq!(client.head().await.status(), 200);
+        pass(&exchange, &mut client, first).await;
+        for _ in 0..98 {
+            pass(&exchange, &mut client, OPENAI).await;
+        }
+        pass(&exchange, &mut client, last).await;
+        if whole {
+            exchange.end().await;
+            assert_eq!(client.rest().await.1, End::Clean);
+        } else {
+            client.close();
+            exchange.gone().await;
+        }
+        left(&weir, &mut upstream, left_over).await;
+    }
+}
+
 /// Servers that speak the dialect in their own way: no `object`, only a total, and a length before the stream.
 #[tokio::test]
 async fn a_stream_that_tells_less_is_settled_all_the_same() {

@@ -15,9 +15,6 @@ use weir_store::{Settle, Store, Tag};
 /// Tokens debited in the store at once: a debit for each would be a packet for each.
 const BATCH: i64 = 32;
 
-/// No exchange uses more tokens. A figure beyond is the upstream's mistake: it says nothing, and must not bury its caller in debt.
-const PLAUSIBLE: u64 = 100_000_000;
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -83,12 +80,13 @@ impl Reservation {
         !self.cut || self.left >= 0
     }
 
-    /// The exchange is over. `used` is the provider's figure; without one, an answer that came costs what was reserved, or what
-    /// streamed if that is more.
-    pub(crate) fn settle(&mut self, used: Option<u64>, answered: bool) {
-        let plausible = used.filter(|used| *used <= PLAUSIBLE);
-        let used = match plausible.and_then(|used| i64::try_from(used).ok()) {
-            Some(used) => used,
+    /// The exchange is over, and was `whole` or broke off. `used` is the provider's figure: the last word on an exchange that was whole, and no
+    /// less than what streamed on one that broke off behind it. Without one, an answer that came costs what was reserved, or what streamed if
+    /// that is more.
+    pub(crate) fn settle(&mut self, used: Option<u64>, whole: bool, answered: bool) {
+        let used = match used.map(|used| i64::try_from(used).unwrap_or(i64::MAX)) {
+            Some(used) if whole => used,
+            Some(used) => used.max(self.streamed),
             None if answered => self.taken.max(self.streamed),
             None => 0,
         };
@@ -121,7 +119,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.settle(None, false);
+        self.settle(None, false, false);
     }
 }
 
@@ -159,7 +157,7 @@ mod tests {
         let mut reservation = reserve(&budget, key, 40, false);
         assert!(reservation.events(60));
         assert_eq!(left(&budget, &key), 40, "debited beyond the estimate");
-        reservation.settle(Some(130), true);
+        reservation.settle(Some(130), true, true);
         drop(reservation);
         assert_eq!(left(&budget, &key), -30, "a debt is carried");
     }
@@ -167,23 +165,27 @@ mod tests {
     #[test]
     fn without_a_figure_the_estimate_or_the_stream_counts() {
         let (budget, key) = budget();
-        reserve(&budget, key, 10, false).settle(None, true);
+        reserve(&budget, key, 10, false).settle(None, true, true);
         assert_eq!(left(&budget, &key), 90);
         let mut longer = reserve(&budget, key, 10, false);
         assert!(longer.events(15));
-        longer.settle(None, true);
+        longer.settle(None, true, true);
         assert_eq!(left(&budget, &key), 75);
-        reserve(&budget, key, 10, false).settle(None, false);
+        reserve(&budget, key, 10, false).settle(None, true, false);
         assert_eq!(left(&budget, &key), 75, "an error costs nothing");
         drop(reserve(&budget, key, 10, false));
         assert_eq!(left(&budget, &key), 75, "nor what never went on");
     }
 
     #[test]
-    fn a_figure_that_cannot_be_is_none() {
+    fn a_figure_that_came_early_does_not_take_back_what_streamed_after_it() {
         let (budget, key) = budget();
-        reserve(&budget, key, 10, false).settle(Some(u64::MAX), true);
-        assert_eq!(left(&budget, &key), 90, "the estimate counts");
+        let mut reservation = reserve(&budget, key, 10, false);
+        assert!(reservation.events(60));
+        reservation.settle(Some(8), false, true);
+        assert_eq!(left(&budget, &key), 40);
+        reserve(&budget, key, 10, false).settle(Some(8), false, true);
+        assert_eq!(left(&budget, &key), 32, "nothing streamed after it");
     }
 
     #[test]

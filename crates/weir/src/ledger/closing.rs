@@ -88,15 +88,16 @@ impl Facts {
         let streamed = summary.stream.iter().flat_map(|stream| &stream.usage);
         let used = streamed
             .chain(&summary.used)
-            .map(|used| used.input.saturating_add(used.output))
+            .filter_map(figure)
             .reduce(u64::saturating_add);
+        let whole = summary.outcome == Outcome::Complete;
         let answered = self.server.is_some() && (200..300).contains(&self.status);
         // A client that leaves before the head does not take the question back: a model may have begun to answer it.
         let left = self.status == CLIENT_CLOSED_REQUEST
             && self.upload.as_ref().is_some_and(|upload| upload.sent());
         let answered = answered || left;
         for reservation in &mut self.reservations {
-            reservation.settle(used, answered);
+            reservation.settle(used, whole, answered);
         }
         self.series.settled(match used {
             Some(_) => "usage",
@@ -128,15 +129,25 @@ impl Facts {
     }
 
     fn count_used(&self, used: &Usage, outcome: &'static str) {
-        let tokens = Tokens {
+        let tokens = figure(used).map(|_| Tokens {
             input: used.input,
             output: used.output,
             cached_input: used.cached_input,
             reasoning: used.reasoning,
-        };
+        });
         let (provider, model) = (used.provider.as_deref(), used.model.as_deref());
-        self.series.llm(provider, model, outcome, Some(&tokens));
+        self.series.llm(provider, model, outcome, tokens.as_ref());
     }
+}
+
+/// No exchange uses more tokens.
+const PLAUSIBLE: u64 = 100_000_000;
+
+/// What the provider says that was used, in tokens. Nothing at all, or more than can be, is a server's way to say nothing: the first must not
+/// make an answer free, the second must not bury its caller in debt.
+fn figure(used: &Usage) -> Option<u64> {
+    let all = used.input.saturating_add(used.output);
+    (1..=PLAUSIBLE).contains(&all).then_some(all)
 }
 
 impl Drop for Facts {
