@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use crate::{Denied, Withheld};
 
 /// `None` where the header is absent, empty or holds another scheme, which is then none of weir's business. Two headers are refused, and
-/// so is one that does not begin with a scheme and a space, or names the bearer scheme anywhere else (`Bearer<TAB>x`, `Negotiate x, Bearer y`):
+/// so is one that is a token alone, does not begin with a scheme and a space, or names the bearer scheme anywhere else (`Bearer<TAB>x`, `Negotiate x, Bearer y`):
 /// a laxer upstream might read a token there that nobody has verified.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let Some(token) = credential(headers)? else {
@@ -30,7 +30,9 @@ fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     }
     let end = line.iter().position(|byte| !is_tchar(*byte));
     let (scheme, rest) = line.split_at(end.unwrap_or(line.len()));
-    if scheme.is_empty() || !(rest.is_empty() || rest.starts_with(b" ")) {
+    // No scheme has a dot: a word alone that has one is a token without its scheme.
+    let alone = rest.is_empty() && scheme.contains(&b'.');
+    if scheme.is_empty() || alone || !(rest.is_empty() || rest.starts_with(b" ")) {
         return Err(Denied::Malformed);
     }
     if !is_bearer(scheme) {
@@ -96,6 +98,7 @@ mod tests {
             b"Basic YTpi,bearer\ta.b.c",
             b"Basic\tYTpi",
             b"\"Bearer\" a.b.c",
+            b"a.b.c",
         ] {
             assert_eq!(
                 read(&[odd]),

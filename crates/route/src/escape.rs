@@ -72,7 +72,7 @@ pub fn decoded(segment: &str) -> Cow<'_, [u8]> {
 }
 
 /// What `bytes` is where case does not count. At least as blind as any upstream: both ways to change a letter's case are gone, so that the
-/// Kelvin sign is a `k`. Bytes that are no text lose the case of their ASCII letters.
+/// Kelvin sign is a `k`, and the great sharp s both of what it becomes. Bytes that are no text lose the case of their ASCII letters.
 #[must_use]
 pub(crate) fn caseless(bytes: &[u8]) -> Cow<'_, [u8]> {
     let is_plain = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase();
@@ -80,7 +80,10 @@ pub(crate) fn caseless(bytes: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(bytes);
     }
     match str::from_utf8(bytes) {
-        Ok(text) if !text.is_ascii() => Cow::Owned(text.to_uppercase().to_lowercase().into_bytes()),
+        Ok(text) if !text.is_ascii() => {
+            let lower = text.to_lowercase();
+            Cow::Owned(lower.to_uppercase().to_lowercase().into_bytes())
+        }
         _ => Cow::Owned(bytes.to_ascii_lowercase()),
     }
 }
@@ -119,5 +122,21 @@ mod tests {
     fn a_segment_without_escapes_is_borrowed() {
         assert!(matches!(decoded("a+b"), Cow::Borrowed(b"a+b")));
         assert_eq!(&*decoded("a%2Bb%"), b"a+b%");
+    }
+
+    #[test]
+    fn whatever_some_upstream_takes_for_the_same_is_the_same() {
+        for (one, other) in [
+            ("K", "\u{212a}"),
+            ("ss", "\u{df}"),
+            ("\u{df}", "\u{1e9e}"),
+            ("\u{e9}", "\u{c9}"),
+        ] {
+            assert_eq!(
+                caseless(one.as_bytes()),
+                caseless(other.as_bytes()),
+                "{one} {other}"
+            );
+        }
     }
 }
