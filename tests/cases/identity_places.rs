@@ -10,7 +10,7 @@ use weir_testkit::{
     mint::{self, SECRET},
 };
 
-use crate::stage::{everything, weir};
+use crate::stage::{everything, route, upstream, weir};
 
 const ASK: [&str; 4] = [
     "Connection: Upgrade",
@@ -48,6 +48,38 @@ async fn assert_untold(weir: &Weir, tokens: &[String]) {
         for part in token.split('.') {
             assert!(!all.contains(part), "{part} stands in\n{all}");
         }
+    }
+}
+
+/// An upstream that is not the session's own application is not to have it; also where the route asks nobody.
+#[tokio::test]
+async fn a_session_stays_here_where_the_route_says_so() {
+    let mut up = Upstream::start().await;
+    let table = format!(
+        "[auth.tokens]\ntype = \"jwt\"\nsecret = \"{SECRET}\"\nfrom = \"cookie:session\"\n\n"
+    );
+    let routes = [
+        ("model", "auth = \"tokens\"\ncookies = \"strip\""),
+        ("public", "cookies = \"strip\""),
+        ("portal", "auth = \"tokens\""),
+    ];
+    let routes = routes
+        .map(|(name, keys)| route(name, &format!("/{name}"), &format!("to = \"up\"\n{keys}")));
+    let config = table + &upstream("up", up.address(), "") + &routes.concat();
+    let weir = weir().start(&config).await;
+    let token = mint::token_of("ana");
+    for (path, cookies) in [
+        ("/model", "a=b; c=d".to_owned()),
+        ("/public", "a=b; c=d".to_owned()),
+        ("/portal", format!("a=b; session={token}; c=d")),
+    ] {
+        let mut client = Client::connect(weir.address()).await;
+        let cookie = format!("Cookie: a=b; session={token}; c=d");
+        client.request("GET", path, &[&cookie]).await;
+        let exchange = up.exchange().await;
+        assert_eq!(exchange.header("cookie"), Some(&*cookies), "{path}");
+        exchange.answer("200 OK", &[], "ok").await;
+        assert_eq!(client.answer().await.status(), 200, "{path}");
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use cookie::Cookie;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
-use crate::Denied;
+use crate::{Denied, Withheld};
 
 /// One credential's cookies: the one of its name, and the chunks `NAMEC1`, `NAMEC2`, ….
 #[derive(Debug)]
@@ -71,6 +71,40 @@ impl<'n> Cookies<'n> {
             .get(&format!("{}C{number}", self.name))
             .map(String::as_str)
     }
+}
+
+/// Takes these cookies and their chunks out of what goes on, in every spelling that somebody might read: to whoever is not their own application,
+/// a model's server say, they are somebody's session.
+pub fn withhold_cookies(headers: &HeaderMap, names: &[&str], withheld: &mut Withheld) {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs: Vec<&[u8]> = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .collect();
+    let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let kept: Vec<&[u8]> = pairs
+        .iter()
+        .filter(|pair| !names.iter().any(|name| is_named(pair, name)))
+        .map(|pair| pair.trim_ascii())
+        .collect();
+    if kept.len() < pairs.len() {
+        withheld.names.push(header::COOKIE);
+        // Pieces of what was a value, with what may stand in one between them.
+        withheld.cookies = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+            .ok()
+            .filter(|line| !line.is_empty());
+    }
+}
+
+/// Whether somebody might see this name, or that of a chunk, in what stands between two semicolons.
+fn is_named(pair: &[u8], lower: &str) -> bool {
+    let pair = String::from_utf8_lossy(pair);
+    spellings(&pair).any(|spelling| {
+        let decoded = percent_decoded(spelling);
+        let mut both = [Some(Cow::Borrowed(spelling)), decoded]
+            .into_iter()
+            .flatten();
+        both.any(|spelling| belongs(&spelling.trim().to_ascii_lowercase(), lower))
+    })
 }
 
 /// Whether a cookie can have this name (RFC 6265, 4.1.1: a token).
@@ -145,7 +179,7 @@ mod tests {
         for line in lines {
             headers.append(
                 header::COOKIE,
-                http::HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
             );
         }
         Cookies::read(&headers, ".AspNet.Cookies")?
@@ -227,5 +261,36 @@ mod tests {
         fn any_text_can_be_tried(text in "[ -~é]{0,200}", escapes in r#"(%[0-9a-f]{0,2}|\.AspNet\.Cookies|[=;,C1"]){0,20}"#) {
             let _ = read(&[&text, &escapes]);
         }
+    }
+
+    #[test]
+    fn what_is_withheld_is_withheld_in_every_spelling_and_the_rest_goes_on() {
+        let left = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(
+                    header::COOKIE,
+                    HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+                );
+            }
+            let mut withheld = Withheld::default();
+            withhold_cookies(&headers, &[".AspNet.Cookies", "session"], &mut withheld);
+            assert!(withheld.names.len() <= 1);
+            let untouched = withheld.names.is_empty();
+            let line = withheld
+                .cookies
+                .map(|line| line.to_str().unwrap().to_owned());
+            (untouched, line)
+        };
+        assert_eq!(left(&["a=b; sessions=c"]), (true, None));
+        assert_eq!(left(&[]), (true, None));
+        let rest = (false, Some("a=b; c=d".to_owned()));
+        assert_eq!(left(&["a=b; session=x; c=d"]), rest);
+        assert_eq!(left(&["a=b", "c=d; Session=x; .aspnet.cookiesC12=y"]), rest);
+        assert_eq!(
+            left(&["%73ession=x;a=b;session =y;c=d; z, session=w"]),
+            rest
+        );
+        assert_eq!(left(&["session=x; .AspNet.Cookies=y"]), (false, None));
     }
 }

@@ -27,6 +27,7 @@ pub use api_key::ApiKeys;
 pub use aspnet::{AspNetCookie, AspNetCookieSettings};
 pub use caller::{Caller, Via};
 pub use certificate::{CertificateField, ClientCertificate, PeerCertificate};
+pub use cookies::withhold_cookies;
 pub use cors::Cors;
 pub use csrf::cross_origin;
 pub use denied::Denied;

@@ -29,6 +29,8 @@ pub struct Withheld {
     pub names: Vec<HeaderName>,
     /// What stands in the place of Sec-WebSocket-Protocol, where that is among them.
     pub protocols: Option<HeaderValue>,
+    /// What stands in the place of Cookie, where that is among them.
+    pub cookies: Option<HeaderValue>,
 }
 
 impl Verifier {
@@ -47,8 +49,7 @@ impl Verifier {
         judge(found)
     }
 
-    /// The cookies that carry credentials: what must not go to a backend that is not the cookie's own application.
-    /// A session cookie may also come as chunks, `NAMEC1`, `NAMEC2`, …
+    /// The cookies that carry credentials. A session cookie may also come as chunks, `NAMEC1`, `NAMEC2`, …
     pub fn cookie_names(&self) -> Vec<&str> {
         match self {
             Self::AspNetCookie(cookie) => vec![cookie.name()],
@@ -60,7 +61,7 @@ impl Verifier {
     }
 
     /// What of a request with these headers is not to be forwarded: keys in headers of their own, the token among a WebSocket's protocols
-    /// and, if `authorization`, the bearer credential that this verifier reads. Cookies go on: they are the application's.
+    /// and, if `authorization`, the bearer credential that this verifier reads. Cookies are [`crate::withhold_cookies`]'s.
     pub fn withhold(&self, headers: &HeaderMap, authorization: bool, withheld: &mut Withheld) {
         match self {
             Self::AspNetCookie(_) | Self::ClientCertificate(_) => {}

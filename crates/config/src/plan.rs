@@ -328,6 +328,8 @@ pub enum Action {
         timeout: Timeouts,
         /// Key `authorization`.
         authorization: Authorization,
+        /// Key `cookies`.
+        cookies: Cookies,
     },
     /// `files = { root, links, fallback, cache_control }`, with `strip` (default: the literal part of `path` before its wildcard).
     Files {
@@ -363,6 +365,16 @@ pub enum Authorization {
     Strip,
     /// weir's signed word on who is asking, as a bearer token: `"replace"`. Needs `[identity]`.
     Replace,
+}
+
+/// What the upstream sees of the cookies that some `[auth]` table reads. All others go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cookies {
+    /// They go on: `"pass"`, the default, for the application whose session it is.
+    #[default]
+    Pass,
+    /// None: `"strip"`, for everybody else.
+    Strip,
 }
 
 /// Where symbolic links of a folder may lead.

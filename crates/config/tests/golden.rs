@@ -191,9 +191,10 @@ fn action(route: &Route) -> String {
             stream,
             timeout,
             authorization,
+            cookies,
         } => {
             format!(
-                "proxy to upstream {upstream}, {sample:?} -> {:?}, authorization {authorization:?}\n    {stream:?}\n    {timeout:?}",
+                "proxy to upstream {upstream}, {sample:?} -> {:?}, authorization {authorization:?}, cookies {cookies:?}\n    {stream:?}\n    {timeout:?}",
                 rewrite.apply(&sample)
             )
         }

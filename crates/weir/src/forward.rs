@@ -6,8 +6,8 @@ use std::{pin::pin, sync::Arc, time::SystemTime};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery,
 };
-use weir_auth::{Caller, Withheld, identity, upgrade};
-use weir_config::plan::Authorization;
+use weir_auth::{Caller, Withheld, identity, upgrade, withhold_cookies};
+use weir_config::plan::{Authorization, Cookies};
 use weir_proxy::{
     Body, ClientBody, Upload,
     downstream::Waiting,
@@ -38,6 +38,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) stream: &'a StreamPolicy,
     pub(crate) timeout: &'a Timeouts,
     pub(crate) authorization: Authorization,
+    pub(crate) cookies: Cookies,
     pub(crate) client: &'a Client,
     pub(crate) sender: &'a Sender,
     pub(crate) caller: &'a Caller,
@@ -132,7 +133,7 @@ impl Forward<'_> {
         let reserved = |name: &&HeaderName| gateway.plan.reserved.contains(name.as_str());
         let mut withheld = Withheld {
             names: head.headers.keys().filter(reserved).cloned().collect(),
-            protocols: None,
+            ..Withheld::default()
         };
         if !withheld.names.is_empty() {
             ledger.forged();
@@ -153,6 +154,16 @@ impl Forward<'_> {
             auth.verifier
                 .withhold(&head.headers, authorization, &mut withheld);
         }
+        if self.cookies == Cookies::Strip {
+            // Of every table, also where the route asks nobody: a browser sends what it has.
+            let tables = gateway.plan.auth.iter();
+            let names: Vec<_> = tables
+                .flat_map(|auth| auth.verifier.cookie_names())
+                .collect();
+            withhold_cookies(&head.headers, &names, &mut withheld);
+        }
+        let cookies = withheld.cookies.take();
+        added.extend(cookies.map(|line| (header::COOKIE, line)));
         let protocols = withheld.protocols.take();
         added.extend(protocols.map(|list| (header::SEC_WEBSOCKET_PROTOCOL, list)));
         match self.authorization {

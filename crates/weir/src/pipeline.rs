@@ -203,6 +203,7 @@ async fn exchange(
             stream,
             timeout,
             authorization,
+            cookies,
         } => {
             let forward = Forward {
                 upstream: &gateway.upstreams[*upstream],
@@ -210,6 +211,7 @@ async fn exchange(
                 stream,
                 timeout,
                 authorization: *authorization,
+                cookies: *cookies,
                 client,
                 sender,
                 caller: &caller,

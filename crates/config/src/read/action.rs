@@ -8,12 +8,12 @@ use weir_route::{Pattern, Rewrite};
 use super::{Known, general::networks, route::value, upstream::timeouts};
 use crate::{
     node::Node,
-    plan::{Action, Authorization, Links, Page},
+    plan::{Action, Authorization, Cookies, Links, Page},
     table::Table,
 };
 
 /// What means something only where an upstream serves.
-const TO_KEYS: [&str; 4] = ["timeout", "stream", "rewrite", "authorization"];
+const TO_KEYS: [&str; 5] = ["timeout", "stream", "rewrite", "authorization", "cookies"];
 
 pub(super) fn action(
     table: &Table<'_>,
@@ -41,6 +41,7 @@ pub(super) fn action(
             "stream",
             "allow",
             "authorization",
+            "cookies",
         ] {
             table.get(key);
         }
@@ -100,6 +101,10 @@ fn proxy(
         }
         choice
     });
+    let cookies = table.get("cookies").map(|node| {
+        let choices = [("pass", Cookies::Pass), ("strip", Cookies::Strip)];
+        node.choice(&choices)
+    });
     let upstream = upstream?;
     known.upstreams_used.borrow_mut().insert(upstream);
     Some(Action::Proxy {
@@ -108,6 +113,7 @@ fn proxy(
         stream: stream?,
         timeout,
         authorization: authorization.unwrap_or(Some(Authorization::Unless))?,
+        cookies: cookies.unwrap_or(Some(Cookies::Pass))?,
     })
 }
 
