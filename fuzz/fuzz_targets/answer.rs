@@ -1,17 +1,13 @@
 //! Of what an upstream sends the same is heard, whatever the pieces in which it was read.
 #![no_main]
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, uri::PathAndQuery};
 use http_body_util::Empty;
 use libfuzzer_sys::fuzz_target;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weir_fuzz::Pieces;
 use weir_h1::{Connection, RequestHead};
 
 fuzz_target!(|input: (u8, &[u8])| {
@@ -32,7 +28,7 @@ struct Heard {
 }
 
 fn heard(bytes: &[u8], size: usize) -> Heard {
-    let pieces = Pieces { bytes, size };
+    let pieces = Pieces::new(bytes, size);
     let request = RequestHead::new(&Method::GET, &PathAndQuery::from_static("/"));
     let mut exchange = Connection::new(pieces).ask(request.body(Empty::<Bytes>::new()));
     let mut cx = Context::from_waker(Waker::noop());
@@ -54,38 +50,4 @@ fn heard(bytes: &[u8], size: usize) -> Heard {
         }
     }
     heard
-}
-
-/// A server that sends so much at a time, and closes.
-struct Pieces<'a> {
-    bytes: &'a [u8],
-    size: usize,
-}
-
-impl AsyncRead for Pieces<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let count = self.size.min(self.bytes.len()).min(buf.remaining());
-        let (piece, rest) = self.bytes.split_at(count);
-        buf.put_slice(piece);
-        self.bytes = rest;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Pieces<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -3,17 +3,16 @@
 
 use std::{
     future::Future,
-    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use libfuzzer_sys::fuzz_target;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weir_fuzz::Pieces;
 use weir_h1::server::{Connection, Incoming, Service};
 use weir_wire::Fault;
 
@@ -56,50 +55,11 @@ impl Service for Record {
 
 fn asked(bytes: &[u8], size: usize) -> Asked {
     let record = Arc::default();
-    let pieces = Pieces {
-        bytes: bytes.to_vec(),
-        at: 0,
-        size,
-    };
+    let pieces = Pieces::new(bytes, size);
     let mut connection = pin!(Connection::new(pieces, b"", Record(Arc::clone(&record)), true));
     let mut cx = Context::from_waker(Waker::noop());
     // Pending only when so many requests came together that others have their turn.
     while connection.as_mut().poll(&mut cx).is_pending() {}
     let asked = record.lock().expect("one thread").clone();
     asked
-}
-
-/// A client that sends so much at a time, and closes.
-struct Pieces {
-    bytes: Vec<u8>,
-    at: usize,
-    size: usize,
-}
-
-impl AsyncRead for Pieces {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = self.bytes.len() - self.at;
-        let count = self.size.min(left).min(buf.remaining());
-        buf.put_slice(&self.bytes[self.at..self.at + count]);
-        self.at += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Pieces {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
