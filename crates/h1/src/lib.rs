@@ -15,9 +15,11 @@ mod lent;
 mod outgoing;
 mod request;
 pub mod server;
+mod switched;
 mod upload;
 
 pub use connection::Connection;
 pub use exchange::Exchange;
 pub use fault::Fault;
 pub use request::{Request, RequestHead};
+pub use switched::Switched;

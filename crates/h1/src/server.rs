@@ -23,7 +23,7 @@ use weir_wire::Fault;
 
 pub use connection::Connection;
 pub use incoming::{Broken, Incoming};
-pub use switch::{Switch, Switched};
+pub use switch::Switch;
 
 /// What a connection's requests are asked of.
 pub trait Service {

@@ -2,7 +2,6 @@
 //! Whoever drops it breaks the answer off.
 
 use std::{
-    io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,8 +11,7 @@ use futures_util::FutureExt;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use weir_h1::{Connection, Exchange};
+use weir_h1::{Connection, Exchange, Switched};
 
 use crate::{
     alarm::Alarm,
@@ -47,29 +45,10 @@ enum Protocol {
 
 /// What an upstream's connection, or its share of one, is after a handshake that was granted.
 #[derive(Debug)]
-pub struct Upgraded(Tunnel);
-
-#[derive(Debug)]
-enum Tunnel {
-    Http1 {
-        io: Transport,
-        /// Read behind the answer's head.
-        read: Bytes,
-    },
-    Http2 {
-        io: TokioIo<hyper::upgrade::Upgraded>,
-        _share: Stream,
-    },
-}
-
-/// One call for either kind.
-macro_rules! either {
-    ($self:ident, $io:ident => $call:expr) => {
-        match &mut $self.get_mut().0 {
-            Tunnel::Http1 { io: $io, .. } => $call,
-            Tunnel::Http2 { io: $io, .. } => $call,
-        }
-    };
+pub struct Upgraded {
+    pub(crate) io: Switched,
+    /// Of a connection that others use too.
+    pub(crate) share: Option<Stream>,
 }
 
 impl Incoming {
@@ -146,49 +125,18 @@ impl Incoming {
         match std::mem::replace(&mut self.protocol, Protocol::Switched) {
             Protocol::Http1(exchange) => {
                 let (io, read) = exchange.into_parts();
-                Some(Upgraded(Tunnel::Http1 { io, read }))
+                let io = Switched::new(io, read);
+                Some(Upgraded { io, share: None })
             }
             Protocol::Http2 { share, upgrade, .. } => {
                 // hyper has it ready with the answer.
                 let io = TokioIo::new(upgrade?.now_or_never()?.ok()?);
-                Some(Upgraded(Tunnel::Http2 { io, _share: share }))
+                Some(Upgraded {
+                    io: Switched::new(io, Bytes::new()),
+                    share: Some(share),
+                })
             }
             Protocol::Switched => None,
         }
-    }
-}
-
-impl AsyncRead for Upgraded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Tunnel::Http1 { read, .. } = &mut self.0
-            && !read.is_empty()
-        {
-            let count = read.len().min(buf.remaining());
-            buf.put_slice(&read.split_to(count));
-            return Poll::Ready(Ok(()));
-        }
-        either!(self, io => Pin::new(io).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Upgraded {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, io => Pin::new(io).poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, io => Pin::new(io).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, io => Pin::new(io).poll_shutdown(cx))
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until, timeout},
 };
-use weir_h1::server::Switched;
+use weir_h1::Switched;
 
 use crate::{
     Exchange, Upgraded, Upload,
@@ -64,7 +65,10 @@ impl ClientSide {
     async fn open(self) -> Option<Switched> {
         match self {
             Self::Http1(switched) => switched.await.ok(),
-            Self::Http2(upgrade) => Some(Switched::from_stream(TokioIo::new(upgrade.await.ok()?))),
+            Self::Http2(upgrade) => {
+                let io = TokioIo::new(upgrade.await.ok()?);
+                Some(Switched::new(io, Bytes::new()))
+            }
         }
     }
 }
@@ -78,6 +82,7 @@ impl Tunnel {
             traffic: Arc::new(Traffic::new(self.upload)),
         };
         let _lease = self.lease;
+        let Upgraded { io, share: _share } = self.upstream;
         let Ok(Some(client)) = timeout(ANSWER, self.client.open()).await else {
             return account.close(Outcome::ClientGone);
         };
@@ -87,7 +92,7 @@ impl Tunnel {
             traffic: Arc::clone(&account.traffic),
         };
         let mut upstream = Side {
-            io: self.upstream,
+            io,
             side: End::Upstream,
             traffic: Arc::clone(&account.traffic),
         };

@@ -44,7 +44,6 @@ mod signals;
 mod socket;
 mod tasks;
 mod tls;
-
 mod upgrade;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};

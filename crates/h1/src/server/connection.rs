@@ -23,7 +23,7 @@ use super::{
     reply::{Asked, Reply},
     side::Side,
 };
-use crate::{body::Framing, outgoing::Trouble};
+use crate::{Switched, body::Framing, outgoing::Trouble};
 
 /// So many requests that came together are answered before other connections have their turn.
 const TURNS: u32 = 16;
@@ -184,7 +184,7 @@ where
                     if let Some(switch) = reply.switch {
                         let taken = lock(&this.side).take();
                         if let Some((io, ahead)) = taken {
-                            switch.hand_over(Box::new(io), ahead);
+                            switch.hand_over(Switched::new(io, ahead));
                         }
                         return Poll::Ready(Ok(()));
                     }
