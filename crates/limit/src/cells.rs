@@ -4,13 +4,12 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::key::Key;
+use crate::key::{ById, Key};
 
-/// About so many keys; full shards may turn keys away a few percent earlier. 48 bytes each, so some 6 MB at the most.
+/// About so many keys; full shards may turn keys away a few percent earlier. 32 bytes each, so some 4 MB at the most.
 pub(crate) const CAPACITY: usize = 100_000;
 
 const SHARDS: usize = 64;
@@ -20,12 +19,10 @@ const TURNED_AWAY_PER_SWEEP: u32 = 256;
 
 pub(crate) struct Cells<V> {
     shards: [Mutex<Shard<V>>; SHARDS],
-    /// Secret, or a client could choose addresses that fill one shard.
-    seed: RandomState,
 }
 
 struct Shard<V> {
-    cells: HashMap<Key, V>,
+    cells: HashMap<Key, V, ById>,
     turned_away: u32,
 }
 
@@ -33,13 +30,12 @@ impl<V: Copy> Cells<V> {
     pub(crate) fn new() -> Self {
         let shard = |_| {
             Mutex::new(Shard {
-                cells: HashMap::new(),
+                cells: HashMap::default(),
                 turned_away: 0,
             })
         };
         Self {
             shards: std::array::from_fn(shard),
-            seed: RandomState::new(),
         }
     }
 
@@ -70,14 +66,14 @@ impl<V: Copy> Cells<V> {
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard<V>> {
-        let hash = self.seed.hash_one(key) % SHARDS as u64;
-        lock(&self.shards[usize::try_from(hash).unwrap_or_default()])
+        let part = key.part(SHARDS as u64);
+        lock(&self.shards[usize::try_from(part).unwrap_or_default()])
     }
 }
 
 impl<V: Copy> Shard<V> {
     fn has_room(&mut self, key: Key, stale: impl Fn(V) -> bool) -> bool {
-        let full = |cells: &HashMap<Key, V>| cells.len() >= CAPACITY / SHARDS;
+        let full = |cells: &HashMap<_, _, _>| cells.len() >= CAPACITY / SHARDS;
         if key == Key::SHARED || !full(&self.cells) || self.cells.contains_key(&key) {
             return true;
         }

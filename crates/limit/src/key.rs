@@ -6,7 +6,7 @@ pub use source::{KeySource, KeySourceError};
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
     net::{IpAddr, Ipv6Addr},
     sync::LazyLock,
 };
@@ -90,10 +90,11 @@ pub struct Facts<'a> {
 }
 
 /// Names a counter. Of fixed size whatever it was made from, and without its text: a header may well be somebody's API key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     kind: Kind,
-    id: u128,
+    /// See [`digest`].
+    id: u64,
 }
 
 impl Key {
@@ -104,7 +105,41 @@ impl Key {
     };
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+impl Key {
+    /// Which of so many parts of a table it belongs to. Tables look at the lowest bits and at the highest: these are others.
+    pub(crate) fn part(&self, of: u64) -> u64 {
+        (self.id >> 32 & 0xffff) % of
+    }
+}
+
+/// The id is a hash already.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.id);
+    }
+}
+
+/// What tables of keys hash with: not at all.
+pub(crate) type ById = BuildHasherDefault<Numbered>;
+
+#[derive(Default)]
+pub(crate) struct Numbered(u64);
+
+impl Hasher for Numbered {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key is hashed by its number");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     User,
     Tenant,
@@ -114,17 +149,14 @@ enum Kind {
     Shared,
 }
 
-/// Two rounds of SipHash under a seed of this process make 128 bits: nobody outside can search for two texts with one counter. The seed
-/// is the process's and not the limit's, so that keys mean the same after a reload.
-fn digest<'a, I: Iterator<Item = &'a [u8]>>(parts: impl Fn() -> I) -> u128 {
+/// SipHash under a seed of this process. Nobody outside can search for two texts with one counter, nor for addresses that fill one part of a
+/// table; and by chance two of all the keys that a table holds meet once in three billion full tables. The seed is the process's and not
+/// the limit's, so that keys mean the same after a reload.
+fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let half = |round: u8| {
-        let mut hasher = SEED.build_hasher();
-        round.hash(&mut hasher);
-        parts().for_each(|part| part.hash(&mut hasher)); // with its length
-        hasher.finish()
-    };
-    u128::from(half(0)) << 64 | u128::from(half(1))
+    let mut hasher = SEED.build_hasher();
+    parts.for_each(|part| part.hash(&mut hasher)); // with its length
+    hasher.finish()
 }
 
 /// An IPv4 address as IPv6 has it (`::ffff:a.b.c.d`), or the upper 64 bits of an IPv6 one: the two cannot meet, because the lower half of
@@ -144,7 +176,7 @@ pub(crate) mod tests {
     pub(crate) fn numbered(number: u32) -> Key {
         Key {
             kind: Kind::User,
-            id: number.into(),
+            id: digest([&number.to_be_bytes()[..]].into_iter()),
         }
     }
 

@@ -50,11 +50,11 @@ impl KeySource {
     pub fn key(&self, facts: &Facts<'_>) -> Key {
         let identity = self.identity(facts);
         let id = match identity {
-            Identity::Address(network) => network,
+            Identity::Address(network) => digest([&network.to_be_bytes()[..]].into_iter()),
             Identity::User(text) | Identity::Tenant(text) | Identity::Route(text) => {
-                digest(|| [text.as_bytes()].into_iter())
+                digest([text.as_bytes()].into_iter())
             }
-            Identity::Header(name, headers) => digest(|| values(name, headers)),
+            Identity::Header(name, headers) => digest(values(name, headers)),
         };
         Key {
             kind: identity.kind(),
