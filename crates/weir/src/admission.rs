@@ -30,8 +30,49 @@ pub(crate) async fn admit(
     route: &Route,
     facts: &Facts<'_>,
     client: &Client,
+    now: SystemTime,
     ledger: &mut Ledger,
 ) -> Result<(), Refusal> {
+    // Boxed, as the other waits are: one future per connection carries the whole pipeline, and few requests wait here.
+    let delay = match &route.limits[..] {
+        [only] if gateway.limits[*only].is_alone() => {
+            ask_one(&gateway.limits[*only], facts, now, ledger)?
+        }
+        _ => Box::pin(ask_all(gateway, route, facts, ledger)).await?,
+    };
+    if delay.is_zero() {
+        return Ok(());
+    }
+    Box::pin(hold(delay, client)).await
+}
+
+/// The only limit of a route, in this process: there is nobody else to ask, and nothing to give back. How long the request is to be held.
+fn ask_one(
+    state: &LimitState,
+    facts: &Facts<'_>,
+    now: SystemTime,
+    ledger: &mut Ledger,
+) -> Result<Duration, Refusal> {
+    let mut one = Asked::new(state, facts);
+    one.ask_here(facts, now);
+    one.tell(ledger);
+    if let Some((refusal, wait)) = one.refuses() {
+        ledger.tells([weir_limit::retry_after(wait)]);
+        return Err(refusal);
+    }
+    let delay = one.delay();
+    if let Some(reservation) = one.reservation() {
+        ledger.reserves(reservation);
+    }
+    Ok(delay)
+}
+
+async fn ask_all(
+    gateway: &Gateway,
+    route: &Route,
+    facts: &Facts<'_>,
+    ledger: &mut Ledger,
+) -> Result<Duration, Refusal> {
     let limits = || route.limits.iter().map(|index| &gateway.limits[*index]);
     // Streams first: that costs nothing, and a slot gives itself back.
     for state in limits() {
@@ -45,12 +86,11 @@ pub(crate) async fn admit(
         .filter(|state| !matches!(state.counter, Local::Streams(_)))
         .map(|state| Asked::new(state, facts))
         .collect();
-    // Boxed, as the other waits are: one future per connection carries the whole pipeline, and few requests wait here.
     if asked
         .iter()
         .any(|one| matches!(one.place, Place::There(..)))
     {
-        Box::pin(ask_stores(&mut asked)).await;
+        ask_stores(&mut asked).await;
     }
     let now = SystemTime::now();
     for one in &mut asked {
@@ -58,7 +98,7 @@ pub(crate) async fn admit(
     }
     let verdict = verdict(&asked);
     if verdict.is_err() {
-        Box::pin(give_back(&mut asked, now)).await;
+        give_back(&mut asked, now).await;
     }
     asked.iter().for_each(|one| one.tell(ledger));
     if let Err((refusal, wait)) = verdict {
@@ -71,10 +111,7 @@ pub(crate) async fn admit(
             ledger.reserves(reservation);
         }
     }
-    if delay.is_zero() {
-        return Ok(());
-    }
-    Box::pin(hold(delay, client)).await
+    Ok(delay)
 }
 
 /// One limit and its answer.

@@ -79,6 +79,11 @@ impl LimitState {
         }
     }
 
+    /// Whether it is decided here and at once: a quota or a budget that is shared with no other process.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.store.is_none() && !matches!(self.counter, Local::Streams(_))
+    }
+
     /// How much one request asks for.
     pub(crate) fn amount(&self) -> u32 {
         match self.limit.kind {

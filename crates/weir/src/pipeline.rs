@@ -146,13 +146,14 @@ async fn exchange(
         .secured
         .as_ref()
         .and_then(|secured| secured.certificate.as_ref());
+    let now = SystemTime::now();
     let caller = keys::with_newer(gateway, asked.route, || {
         let presented = Presented {
             headers: &head.headers,
             upgrade: upgrade.map(|_| head.uri.query().unwrap_or_default()),
             certificate,
         };
-        identify(&gateway.plan, &asked, &head, &presented, SystemTime::now())
+        identify(&gateway.plan, &asked, &head, &presented, now)
     })
     .await;
     if let (Some(guesses), Err(refusal)) = (guesses, &caller) {
@@ -170,7 +171,7 @@ async fn exchange(
         headers: &head.headers,
     };
     if !route.limits.is_empty() {
-        admission::admit(gateway, route, &facts, client, ledger).await?;
+        admission::admit(gateway, route, &facts, client, now, ledger).await?;
     }
     if !http_body::Body::is_end_stream(&body)
         && declared_length(&head.headers) > Some(route.max_body)
