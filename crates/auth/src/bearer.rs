@@ -11,8 +11,9 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let Some(token) = credential(headers)? else {
         return Ok(None);
     };
-    let token = str::from_utf8(token).map_err(|_| Denied::Malformed)?;
-    Ok(Some(token.trim_start_matches(' ')))
+    let spaces = token.iter().take_while(|byte| **byte == b' ').count();
+    let token = str::from_utf8(&token[spaces..]).map_err(|_| Denied::Malformed)?;
+    Ok(Some(token))
 }
 
 /// What stands behind the scheme.
@@ -25,6 +26,10 @@ fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
         return Err(Denied::DuplicateAuthorization);
     }
     let line = line.as_bytes();
+    // As nearly all are written.
+    if let Some(rest) = line.strip_prefix(b"Bearer ") {
+        return Ok(Some(rest));
+    }
     if line.is_empty() {
         return Ok(None);
     }

@@ -3,8 +3,11 @@
 //! credentials therefore leaves nothing here, and one of good ones a bounded amount: when a part is full it starts over, which costs
 //! some of them one more verification.
 //!
-//! They are found by a hash under a seed of this process and then compared whole: no hash decides who somebody is, and the time of the
-//! comparison tells nobody anything, for without the seed no text can be brought as far as that but the right one. A digest in place of the
+//! They are found by a hash of their end and then compared whole: no hash decides who somebody is. The end is of a signature or a MAC in
+//! every credential that is kept here. Whoever has no key can choose nothing of it, so many credentials with one end are not to be had; and
+//! if they were, they would take one place in turn and be verified each time, as without this cache. The time of the comparison tells
+//! nothing to whoever does not have the end already, and with it the signature: without the seed, no other text is brought as far as that.
+//! A hash of the whole text would say no more, and grow with it: a token of a kilobyte took a microsecond. A digest in place of the
 //! text would keep it out of this memory, though not out of the connections' buffers, and cost a request more than all the rest of its
 //! identity: eleven thousand instructions where the processor has none for SHA-256.
 
@@ -24,6 +27,8 @@ const SHARDS: usize = 8;
 const ROOM: usize = 512;
 /// Credentials and names per shard, in bytes: all in all at most 16 MiB per verifier.
 const BYTES: usize = 2 * 1024 * 1024;
+/// The end of a credential by which it is found, in bytes. In base64 these are 192 bits of its signature, which is more than can be guessed.
+const END: usize = 32;
 /// A credential with the names and roles of its caller, in bytes; longer ones are verified each time.
 const LONGEST: usize = 32 * 1024;
 
@@ -66,11 +71,11 @@ struct Numbered(u64);
 
 impl Cache {
     pub(crate) fn key<'c>(&self, via: Via, text: &'c str) -> Key<'c> {
+        let end = text.as_bytes();
         let mut hasher = self.seed.build_hasher();
-        hasher.write(text.as_bytes());
-        hasher.write_u8(via as u8);
+        hasher.write(end.last_chunk::<END>().map_or(end, |end| &end[..]));
         Key {
-            number: hasher.finish(),
+            number: hasher.finish() ^ via as u64,
             via,
             text,
         }
@@ -230,7 +235,14 @@ mod tests {
         cache.keep(&good, 0, &caller("ana"), None, now);
         let elsewhere = cache.key(Via::Cookie, "a.b.c");
         assert_eq!(cache.find(&elsewhere, 0, now), None);
-        // Whatever their hashes: not the hash says who it is.
+        // Nor another with the same end: not the hash says who it is.
+        let long = |first: char| format!("{first}{}", "x".repeat(2 * END));
+        let (kept, other) = (long('a'), long('b'));
+        let kept = cache.key(Via::Bearer, &kept);
+        cache.keep(&kept, 0, &caller("bob"), None, now);
+        assert_eq!(kept.number, cache.key(Via::Bearer, &other).number);
+        assert_eq!(cache.find(&cache.key(Via::Bearer, &other), 0, now), None);
+        assert_eq!(cache.find(&kept, 0, now), Some(caller("bob")));
         for (via, text) in [(Via::Bearer, "a.b.d"), (Via::Cookie, "a.b.c")] {
             let colliding = Key { via, text, ..good };
             assert_eq!(cache.find(&colliding, 0, now), None, "{text}");

@@ -143,34 +143,50 @@ impl Jwt {
         now: SystemTime,
         found: &mut Vec<Found<'v>>,
     ) {
+        let places = self.settings.from.iter();
+        found.extend(places.map(|from| self.look(from, presented, now)));
+    }
+
+    /// What stands in the only place that the settings name, if they name one.
+    pub(crate) fn only(&self, presented: &Presented<'_>, now: SystemTime) -> Option<Found<'_>> {
+        match &self.settings.from[..] {
+            [from] => Some(self.look(from, presented, now)),
+            _ => None,
+        }
+    }
+
+    fn look<'v>(
+        &'v self,
+        from: &'v TokenSource,
+        presented: &Presented<'_>,
+        now: SystemTime,
+    ) -> Found<'v> {
         let headers: &HeaderMap = presented.headers;
         let given = |token: Result<Option<&str>, Denied>| {
             token.and_then(|token| self.verify(token.ok_or(Denied::Missing)?, Via::Bearer, now))
         };
-        for from in &self.settings.from {
-            found.push(match from {
-                TokenSource::AuthorizationHeader => Found {
-                    place: Place::Authorization,
-                    outcome: given(bearer::token(headers)),
-                },
-                TokenSource::Query => Found {
-                    place: Place::Query,
-                    outcome: given(presented.upgrade.map_or(Ok(None), upgrade::query_token)),
-                },
-                TokenSource::WebSocketProtocol => Found {
-                    place: Place::Protocol,
-                    outcome: given(match presented.upgrade {
-                        Some(_) => upgrade::protocol_token(headers),
-                        None => Ok(None),
-                    }),
-                },
-                TokenSource::Cookie(name) => Found {
-                    place: Place::Cookie(name),
-                    outcome: Cookies::read(headers, name).and_then(|cookies| {
-                        self.verify(cookies.value()?.ok_or(Denied::Missing)?, Via::Cookie, now)
-                    }),
-                },
-            });
+        match from {
+            TokenSource::AuthorizationHeader => Found {
+                place: Place::Authorization,
+                outcome: given(bearer::token(headers)),
+            },
+            TokenSource::Query => Found {
+                place: Place::Query,
+                outcome: given(presented.upgrade.map_or(Ok(None), upgrade::query_token)),
+            },
+            TokenSource::WebSocketProtocol => Found {
+                place: Place::Protocol,
+                outcome: given(match presented.upgrade {
+                    Some(_) => upgrade::protocol_token(headers),
+                    None => Ok(None),
+                }),
+            },
+            TokenSource::Cookie(name) => Found {
+                place: Place::Cookie(name),
+                outcome: Cookies::read(headers, name).and_then(|cookies| {
+                    self.verify(cookies.value()?.ok_or(Denied::Missing)?, Via::Cookie, now)
+                }),
+            },
         }
     }
 
