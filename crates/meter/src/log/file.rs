@@ -14,6 +14,7 @@ pub(super) struct RollingFile {
     roll_at: u64,
     keep: u32,
     file: File,
+    identity: Identity,
     size: u64,
 }
 
@@ -28,6 +29,7 @@ impl RollingFile {
             roll_at: if data.is_file() { roll_at } else { u64::MAX },
             keep,
             file,
+            identity: identity(&data),
             size: data.len(),
         })
     }
@@ -99,24 +101,31 @@ impl RollingFile {
 
     fn reopen(&mut self) -> io::Result<()> {
         self.file = append(&self.path)?;
-        self.size = self.file.metadata()?.len();
+        let data = self.file.metadata()?;
+        (self.identity, self.size) = (identity(&data), data.len());
         Ok(())
     }
 
     /// Whether the path names another file now, or none. One `stat` per batch.
     fn is_moved(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let identity = |data: fs::Metadata| (data.dev(), data.ino());
-            fs::metadata(&self.path).map(identity).ok() != self.file.metadata().map(identity).ok()
-        }
-        #[cfg(not(unix))]
-        {
-            !self.path.exists()
-        }
+        fs::metadata(&self.path).map_or(true, |data| identity(&data) != self.identity)
     }
 }
+
+/// What tells a file from another of its name; where there is nothing, only that one is there.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(unix)]
+fn identity(data: &fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (data.dev(), data.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Identity {}
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
