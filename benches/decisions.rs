@@ -8,6 +8,7 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use http::{
     HeaderMap, HeaderValue, Method,
@@ -23,7 +24,7 @@ use weir_limit::{Algorithm, Facts, KeySource, Quota, RateLimit};
 use weir_llm::{Media, Tap};
 use weir_route::{Authority, NormalPath, Pattern, Rule, Table};
 use weir_testkit::mint;
-use weir_wire::{Next, Requests};
+use weir_wire::Requests;
 
 fn main() {
     divan::main();
@@ -40,10 +41,10 @@ fn head(bencher: Bencher<'_, '_>) {
     );
     bencher
         .counter(BytesCount::of_str(&head))
-        .with_inputs(Requests::default)
-        .bench_local_refs(|requests| {
-            let next = requests.next(divan::black_box(head.as_bytes()));
-            assert!(matches!(next, Ok(Next::Head(opening)) if opening.length == head.len()));
+        .with_inputs(|| (Requests::default(), Bytes::copy_from_slice(head.as_bytes())))
+        .bench_local_refs(|(requests, bytes)| {
+            let next = requests.next(divan::black_box(bytes));
+            assert!(matches!(next, Ok(Some(_))) && bytes.is_empty());
         });
 }
 

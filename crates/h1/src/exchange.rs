@@ -3,15 +3,16 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use http::response;
+use bytes::Bytes;
+use http::{StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
-use weir_wire::MAX_HEAD;
+use weir_wire::AnswerHead;
 
 use crate::{
     Connection, Fault, Request,
-    answer::{self, Head},
+    answer::Answer,
+    begun::Begun,
     body::{Framing, Reading},
     lent::{self, Piece},
     upload::Upload,
@@ -46,9 +47,7 @@ struct Awaited {
     head_only: bool,
     heard: bool,
     interim: u32,
-    /// What came of it, if it came in pieces, and how much of that was parsed in vain.
-    begun: BytesMut,
-    parsed: usize,
+    begun: Begun,
 }
 
 impl<S, B> Exchange<S, B> {
@@ -60,8 +59,7 @@ impl<S, B> Exchange<S, B> {
                 head_only: request.head_only,
                 heard: false,
                 interim: 0,
-                begun: BytesMut::new(),
-                parsed: 0,
+                begun: Begun::default(),
             },
             body: Reading::new(Framing::None),
             kept: false,
@@ -113,13 +111,12 @@ where
     ) -> Poll<Result<response::Parts, Fault<B::Error>>> {
         loop {
             self.upload.poll(&mut self.io, cx)?;
-            let (awaited, body) = (&mut self.awaited, &mut self.body);
-            let found = ready!(lent::poll_read(&mut self.io, cx, FIRST_READ, |piece| {
-                awaited.read(piece, body)
-            }));
-            if let Some((parts, kept)) = found.map_err(Fault::Io)?? {
-                self.kept = kept;
-                return Poll::Ready(Ok(parts));
+            let read = ready!(lent::poll_bytes(&mut self.io, cx, FIRST_READ)).map_err(Fault::Io)?;
+            if let Some((answer, rest)) = self.awaited.read(read)? {
+                self.kept = answer.kept;
+                self.body = Reading::new(answer.framing);
+                self.body.fill(Piece::Large(rest));
+                return Poll::Ready(Ok(answer.parts));
             }
         }
     }
@@ -163,79 +160,31 @@ where
 }
 
 impl Awaited {
-    /// Takes what was read; the head, if it is whole and final, and whether the connection lives on. What follows it is the body's.
+    /// Takes what was read; the final answer's head, if it is whole. What follows it is the body's.
     fn read<E: std::error::Error>(
         &mut self,
-        piece: Piece<'_>,
-        body: &mut Reading,
-    ) -> Result<Option<(response::Parts, bool)>, Fault<E>> {
-        let fresh = match &piece {
-            Piece::End => return Err(Fault::Closed),
-            Piece::Small(bytes) => bytes,
-            Piece::Large(bytes) => &bytes[..],
-        };
+        read: Bytes,
+    ) -> Result<Option<(Answer, Bytes)>, Fault<E>> {
+        if read.is_empty() {
+            return Err(Fault::Closed);
+        }
         self.heard = true;
-        if self.begun.is_empty() {
-            let (length, head) = self.look(fresh).map_err(Fault::Answer)?;
-            let Some(head) = head else {
-                self.begin(&fresh[length..]);
-                return Ok(None);
-            };
-            let rest = match &piece {
-                Piece::Large(bytes) => Piece::Large(bytes.slice(length..)),
-                _ => Piece::Small(&fresh[length..]),
-            };
-            return Ok(Some(head.with(rest, body)));
-        }
-        // Looked at again only when that can help, so that a head in many pieces costs no more than twice its size.
-        let before = self.begun.len();
-        self.begun.extend_from_slice(fresh);
-        if self.begun.len() <= MAX_HEAD
-            && self.begun.len() < self.parsed * 2
-            && !answer::may_be_whole(&self.begun, before)
-        {
-            return Ok(None);
-        }
-        let begun = std::mem::take(&mut self.begun);
-        let (length, head) = self.look(&begun).map_err(Fault::Answer)?;
-        let Some(head) = head else {
-            self.begin(&begun[length..]);
+        let Some(mut bytes) = self.begun.with(read) else {
             return Ok(None);
         };
-        Ok(Some(head.with(Piece::Small(&begun[length..]), body)))
-    }
-
-    fn begin(&mut self, bytes: &[u8]) {
-        self.begun = BytesMut::from(bytes);
-        self.parsed = bytes.len();
-    }
-
-    /// The first head in these bytes that is final, and how many of them were read.
-    fn look(&mut self, bytes: &[u8]) -> Result<(usize, Option<Head>), weir_wire::Fault> {
-        let mut at = 0;
-        while at < bytes.len() {
-            let Some(head) = answer::read(&bytes[at..], self.head_only)? else {
+        while !bytes.is_empty() {
+            let Some(head) = AnswerHead::read(&mut bytes).map_err(Fault::Answer)? else {
+                self.begun.keep(bytes);
                 break;
             };
-            at += head.length;
-            let status = head.parts.status;
-            if !status.is_informational() || status == http::StatusCode::SWITCHING_PROTOCOLS {
-                return Ok((at, Some(head)));
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(Some((Answer::new(head, self.head_only), bytes)));
             }
             self.interim += 1;
             if self.interim > INTERIM {
-                return Err(weir_wire::Fault::Interim);
+                return Err(Fault::Answer(weir_wire::Fault::Interim));
             }
         }
-        Ok((at, None))
-    }
-}
-
-impl Head {
-    /// The body begins with what came behind the head.
-    fn with(self, rest: Piece<'_>, body: &mut Reading) -> (response::Parts, bool) {
-        *body = Reading::new(self.framing);
-        body.fill(rest);
-        (self.parts, self.kept)
+        Ok(None)
     }
 }

@@ -63,3 +63,16 @@ pub(crate) fn poll_read<S: AsyncRead + Unpin, T>(
     LENT.set(buffer);
     out
 }
+
+/// Reads once, `most` bytes, which are kept; none: the other side will send nothing more.
+pub(crate) fn poll_bytes<S: AsyncRead + Unpin>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    most: usize,
+) -> Poll<io::Result<Bytes>> {
+    poll_read(io, cx, most, |piece| match piece {
+        Piece::End => Bytes::new(),
+        Piece::Small(bytes) => Bytes::copy_from_slice(bytes),
+        Piece::Large(bytes) => bytes,
+    })
+}

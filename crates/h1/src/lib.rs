@@ -2,11 +2,11 @@
 //!
 //! Towards upstreams a [`Request`] is written once, into the bytes that go out; a [`Connection`] takes it and becomes an [`Exchange`], which
 //! sends what is left of the request beside reading the answer, and gives the connection back after a clean end. Towards clients it is
-//! [`server`]. Which bytes are an answer is decided here, on httparse; which are a request, in `weir-wire`, whose length, coding and chunk
-//! rules hold for both. Which server, which headers, when to give up and whether to try again are others' business: a [`Fault`] and
+//! [`server`]. Which bytes are a request or an answer is decided in `weir-wire`. Which server, which headers, when to give up and whether to try again are others' business: a [`Fault`] and
 //! [`Exchange::heard`] tell them what they need.
 
 mod answer;
+mod begun;
 mod body;
 mod connection;
 mod exchange;

@@ -6,7 +6,6 @@
 //! holds no buffer. Clocks, limits, TLS and what an answer says are others' business.
 
 mod connection;
-mod head;
 mod heads;
 mod incoming;
 mod place;

@@ -131,4 +131,13 @@ impl Fault {
             _ => 400,
         }
     }
+
+    /// The same of a line that has a CR within: that is what is wrong with it.
+    pub(crate) fn or_cr_in(self, line: &[u8]) -> Self {
+        if line.contains(&b'\r') {
+            Self::BareCr
+        } else {
+            self
+        }
+    }
 }

@@ -1,54 +1,159 @@
-//! Header lines: their form, and the two headers that say where the body ends (RFC 9112 sections 5 and 6).
+//! Header lines: their form, and what those say that frame the body or speak of the connection (RFC 9112 sections 5, 6 and 9).
+//!
+//! One walk for both sides, from the bytes to the map: a thread that has just read a request by it reads the answer by warm code. What a name or
+//! a value may have is asked of `http` where it makes one, and not before as well: it takes just what is a token, and just what is text.
 
-use memchr::memchr;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::{memchr, memchr_iter};
 
 use crate::{
-    Fault, MAX_FIELDS,
+    Fault, MAX_FIELDS, MAX_HEAD,
     characters::{is_text, is_token, trim},
 };
 
-/// What the lines so far say of the body.
+/// In so many bytes lines are counted, so that their map has its size at once. A longer head's map may have to grow.
+const COUNTED: usize = 2048;
+
+/// A head's lines, and what they say.
 #[derive(Debug, Default)]
 pub struct Fields {
-    count: usize,
+    /// All of them, in order.
+    pub headers: HeaderMap,
     /// Content-Length.
     pub length: Option<u64>,
     /// Transfer-Encoding, which can only be `chunked`.
     pub chunked: bool,
+    /// `Connection: close`.
+    pub close: bool,
+    /// `Connection: keep-alive`.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue`.
+    pub expects: bool,
+    /// `TE: trailers`.
+    pub trailers: bool,
+}
+
+/// Whose lines they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sender {
+    /// Strict: weir is not the only one to read them. `old`: HTTP/1.0.
+    Client { old: bool },
+    /// A line may end with LF alone. The upstream is the operator's, and nobody reads these bytes after weir.
+    Server,
 }
 
 impl Fields {
-    /// Takes a line; hands back its name and value.
-    pub(crate) fn line<'a>(&mut self, line: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
-        self.count += 1;
-        if self.count > MAX_FIELDS {
-            return Err(Fault::TooManyFields);
+    /// The lines from `at` on; with the head's length, if the empty line is among them.
+    #[inline(never)]
+    pub(crate) fn read(
+        bytes: &Bytes,
+        mut at: usize,
+        sender: Sender,
+    ) -> Result<(Self, Option<usize>), Fault> {
+        let counted = &bytes[at..bytes.len().min(at + COUNTED)];
+        let mut fields = Self {
+            headers: HeaderMap::with_capacity(memchr_iter(b'\n', counted).count()),
+            ..Self::default()
+        };
+        while let Some(found) = memchr(b'\n', &bytes[at..]) {
+            let end = at + found;
+            if end >= MAX_HEAD {
+                return Err(Fault::TooLarge);
+            }
+            let line = match &bytes[at..end] {
+                [line @ .., b'\r'] => line,
+                line if matches!(sender, Sender::Server) => line,
+                _ => return Err(Fault::BareLf),
+            };
+            at = end + 1;
+            if line.is_empty() {
+                return Ok((fields, Some(at)));
+            }
+            fields.line(bytes, line, sender)?;
         }
-        let (name, value) = split(line)?;
-        self.field(name, value)?;
-        Ok((name, value))
+        if bytes.len() > MAX_HEAD {
+            return Err(Fault::TooLarge);
+        }
+        Ok((fields, None))
     }
 
-    /// Takes a line that was split already.
+    fn line(&mut self, bytes: &Bytes, line: &[u8], sender: Sender) -> Result<(), Fault> {
+        if self.headers.len() == MAX_FIELDS {
+            return Err(Fault::TooManyFields);
+        }
+        let malformed = || malformed(line, sender);
+        let colon = memchr(b':', line).ok_or_else(malformed)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| malformed())?;
+        let value = bytes.slice_ref(trim(&line[colon + 1..]));
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed())?;
+        match name {
+            header::CONTENT_LENGTH
+            | header::TRANSFER_ENCODING
+            | header::CONNECTION
+            | header::EXPECT
+            | header::TE => self.note(&name, value.as_bytes(), sender)?,
+            _ => {}
+        }
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    /// What a line says of the body or the connection.
     ///
     /// # Errors
-    /// A length or a coding that two readers could understand differently.
-    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        if name.eq_ignore_ascii_case(b"content-length") {
-            let length = number(value).ok_or(Fault::Length)?;
-            if self.length.replace(length).is_some() {
-                return Err(Fault::LengthTwice);
+    /// What two readers could understand differently.
+    fn note(&mut self, name: &HeaderName, value: &[u8], sender: Sender) -> Result<(), Fault> {
+        let says = |word: &[u8]| {
+            let mut words = value.split(|byte| *byte == b',');
+            words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
+        };
+        match *name {
+            header::CONTENT_LENGTH => {
+                let length = number(value).ok_or(Fault::Length)?;
+                if self.length.replace(length).is_some() {
+                    return Err(Fault::LengthTwice);
+                }
             }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.chunked {
-                return Err(Fault::CodingTwice);
+            header::TRANSFER_ENCODING => {
+                if self.chunked {
+                    return Err(Fault::CodingTwice);
+                }
+                self.chunked = value.eq_ignore_ascii_case(b"chunked");
+                if !self.chunked {
+                    return Err(Fault::Coding);
+                }
             }
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Fault::Coding);
+            header::CONNECTION => {
+                self.close |= says(b"close");
+                self.keep_alive |= says(b"keep-alive");
             }
-            self.chunked = true;
+            header::EXPECT => {
+                self.expects = value.eq_ignore_ascii_case(b"100-continue");
+                if !self.expects && matches!(sender, Sender::Client { old: false }) {
+                    return Err(Fault::Expectation);
+                }
+            }
+            _ => self.trailers |= says(b"trailers"),
         }
         Ok(())
+    }
+
+    /// Whether the connection lives on behind a message of this version; `close` in any line outweighs `keep-alive`.
+    pub fn keeps(&self, old: bool) -> bool {
+        !self.close && (!old || self.keep_alive)
+    }
+}
+
+/// What is wrong with a line. Of an upstream's it is told less exactly.
+#[cold]
+fn malformed(line: &[u8], sender: Sender) -> Fault {
+    let fault = split(line).err().unwrap_or(Fault::Value);
+    match (sender, fault, line) {
+        (Sender::Client { .. }, ..) => fault.or_cr_in(line),
+        (Sender::Server, _, [b'\r', ..]) => Fault::BareCr,
+        (Sender::Server, Fault::Folded | Fault::SpaceBeforeColon, _) => Fault::Name,
+        (Sender::Server, ..) => fault,
     }
 }
 
@@ -85,6 +190,8 @@ fn number(text: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     #[test]
@@ -112,6 +219,23 @@ mod tests {
         ] {
             assert_eq!(number(text.as_bytes()), length, "{text}");
         }
+    }
+
+    /// What is left to `http`.
+    #[test]
+    fn names_are_tokens_and_values_are_text() {
+        for byte in 0..=u8::MAX {
+            let text = [b'a', byte];
+            let token = is_token(&text);
+            assert_eq!(HeaderName::from_bytes(&text).is_ok(), token, "{byte}");
+            assert_eq!(Method::from_bytes(&text).is_ok(), token, "{byte}");
+            let long = [&[b'a'; 100][..], &text].concat();
+            assert_eq!(HeaderName::from_bytes(&long).is_ok(), token, "{byte}");
+            let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text));
+            assert_eq!(value.is_ok(), is_text(&text), "{byte}");
+        }
+        assert!(HeaderName::from_bytes(b"").is_err());
+        assert!(Method::from_bytes(b"").is_err());
     }
 
     #[test]

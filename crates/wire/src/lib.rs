@@ -1,24 +1,26 @@
 //! Which bytes are one HTTP/1.1 message, and where it ends: the rules of RFC 9112 that two parsers in a row could read differently, in
 //! their strictest form. A head is right as a whole or refused as a whole.
 //!
-//! Pure: bytes in, a verdict out. It keeps no header and decides nothing about hosts, paths, names or callers. [`Requests`] are what clients
-//! send; [`Fault`] is every way to be wrong. `weir-h1` reads both sides by it: what upstreams send by the same [`Fields`] and [`Chunks`]. Of
+//! Pure: bytes in, a head or a verdict out. It decides nothing about hosts, paths, names or callers. [`Requests`] are what clients
+//! send, and [`AnswerHead`] is how upstreams answer; both have the same [`Fields`] and [`Chunks`]. [`Fault`] is every way to be wrong. Of
 //! HTTP/2 there is only where [`Frames`] begin.
 
+mod answers;
 mod characters;
 mod chunks;
 mod fault;
 mod fields;
 mod frames;
-mod lines;
 mod requests;
+mod target;
 
+pub use answers::AnswerHead;
 pub use characters::is_text;
 pub use chunks::{Chunks, Part};
 pub use fault::Fault;
 pub use fields::Fields;
 pub use frames::{FrameHead, Frames};
-pub use requests::{Next, Opening, Requests};
+pub use requests::{RequestHead, Requests};
 
 /// The most header lines in one head.
 pub const MAX_FIELDS: usize = 100;

@@ -1,18 +1,13 @@
 //! What a client sends: request heads by the rules below.
 //!
 //! Stricter than RFC 9112 where it lets a recipient choose, because whoever reads the same bytes behind weir may choose otherwise.
-//! What the text of a target or a Host means is not decided here, and bodies are followed by [`crate::Chunks`] and by their length.
+//! What the text of a Host means is not decided here, and bodies are followed by [`crate::Chunks`] and by their length.
 
-use std::ops::Range;
-
+use bytes::{Buf, Bytes};
+use http::{Method, Uri};
 use memchr::memchr;
 
-use crate::{
-    Fault, MAX_REQUEST_LINE,
-    characters::{is_token, is_visible},
-    fields::Fields,
-    lines::Lines,
-};
+use crate::{Fault, Fields, MAX_REQUEST_LINE, characters::is_token, fields::Sender, target::check};
 
 /// Empty lines before a request line that are passed over; RFC 9112 section 2.2 has one in mind, after a POST of an old browser.
 const BLANKS: u32 = 16;
@@ -22,136 +17,69 @@ const METHOD: usize = 32;
 /// Reads one head after the other.
 #[derive(Debug, Default)]
 pub struct Requests {
-    head: Head,
     blanks: u32,
 }
 
-/// What the first bytes are.
-#[derive(Debug)]
-pub enum Next {
-    /// So many are to be passed over.
-    Skip(usize),
-    /// They are not enough to tell.
-    More,
-    /// A head, whole and right.
-    Head(Opening),
-}
-
-/// A request's head: where its parts are, and its framing. Offsets are from its start.
-#[derive(Debug)]
-pub struct Opening {
-    /// Its length in bytes, with the empty line behind it.
-    pub length: usize,
-    /// The method. A space is behind it.
-    pub method: Range<usize>,
-    /// The target.
-    pub target: Range<usize>,
-    /// The header lines: each name, and its value without the blanks around it.
-    pub lines: Vec<(Range<usize>, Range<usize>)>,
-    /// What it says of the body.
-    pub fields: Fields,
+/// A request's head.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    /// What is asked.
+    pub method: Method,
+    /// Of what.
+    pub target: Uri,
     /// HTTP/1.0.
     pub old: bool,
-}
-
-#[derive(Debug, Default)]
-struct Head {
-    lines: Lines,
-    first: Option<First>,
-    fields: Fields,
-    places: Vec<(Range<usize>, Range<usize>)>,
-}
-
-/// A request line.
-#[derive(Clone, Debug)]
-struct First {
-    method: Range<usize>,
-    target: Range<usize>,
-    old: bool,
+    /// Its lines.
+    pub fields: Fields,
 }
 
 impl Requests {
-    /// Looks at the bytes from the start of a head on, which are not none. After [`Next::More`] it is to be asked again with the same bytes
-    /// and others behind them.
+    /// Takes the head that these bytes begin with, and empty lines before it; `None` if it is not whole. Then it is to be asked again with the
+    /// same bytes and others behind them. The head's parts share them.
     ///
     /// # Errors
     /// Why they can never become a head.
-    pub fn next(&mut self, bytes: &[u8]) -> Result<Next, Fault> {
-        if self.head.lines.in_first() {
-            match bytes {
-                [b'\r'] => return Ok(Next::More),
-                [b'\r', b'\n', ..] if self.blanks < BLANKS => {
-                    self.blanks += 1;
-                    return Ok(Next::Skip(2));
-                }
-                _ => {}
-            }
+    pub fn next(&mut self, bytes: &mut Bytes) -> Result<Option<RequestHead>, Fault> {
+        while self.blanks < BLANKS && bytes.starts_with(b"\r\n") {
+            self.blanks += 1;
+            bytes.advance(2);
         }
-        match self.head.read(bytes) {
-            Err(Fault::TooLarge) if self.head.lines.in_first() => Err(Fault::TargetTooLong),
-            Err(fault) => Err(fault),
-            Ok(None) => Ok(Next::More),
-            Ok(Some((length, first))) => {
-                let Head { fields, places, .. } = std::mem::take(&mut self.head);
-                self.blanks = 0;
-                Ok(Next::Head(Opening {
-                    length,
-                    method: first.method,
-                    target: first.target,
-                    lines: places,
-                    fields,
-                    old: first.old,
-                }))
-            }
+        if matches!(bytes[..], [] | [b'\r']) {
+            return Ok(None);
         }
-    }
-}
-
-impl Head {
-    /// The head's length once it is whole and right.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, First)>, Fault> {
-        let Self {
-            lines,
-            first,
-            fields,
-            places,
-        } = self;
-        let found = lines.scan(bytes, |at, line| {
-            let Some(First { old, .. }) = first else {
-                *first = Some(request_line(line)?);
-                return Ok(());
-            };
-            let (name, value) = fields.line(line)?;
-            if name.eq_ignore_ascii_case(b"expect")
-                && !*old
-                && !value.eq_ignore_ascii_case(b"100-continue")
-            {
-                return Err(Fault::Expectation);
-            }
-            // Both are parts of the line: the value's end is the line's, but for blanks.
-            let blanks = line[name.len() + 1..].iter();
-            let blanks = blanks.take_while(|byte| matches!(byte, b' ' | b'\t'));
-            let start = (at + name.len() + 1 + blanks.count()).min(at + line.len() - value.len());
-            places.push((at..at + name.len(), start..start + value.len()));
-            Ok(())
-        })?;
-        let Some(length) = found else {
-            return if lines.in_first() {
-                begins(bytes).map(|()| None)
-            } else {
-                Ok(None)
-            };
+        let Some(end) = memchr(b'\n', bytes) else {
+            return begins(bytes).map(|()| None);
         };
-        let first = first.take().ok_or(Fault::RequestLine)?;
-        match (fields.chunked, fields.length) {
-            (true, Some(_)) => Err(Fault::LengthAndCoding),
-            (true, None) if first.old => Err(Fault::CodingInOld),
-            _ => Ok(Some((length, first))),
+        if end > MAX_REQUEST_LINE + 1 {
+            return Err(Fault::TargetTooLong);
         }
+        let [line @ .., b'\r'] = &bytes[..end] else {
+            return Err(Fault::BareLf);
+        };
+        let (method, target, old) =
+            request_line(bytes, line).map_err(|fault| fault.or_cr_in(line))?;
+        let (fields, whole) = Fields::read(bytes, end + 1, Sender::Client { old })?;
+        let Some(length) = whole else {
+            return Ok(None);
+        };
+        match (fields.chunked, fields.length) {
+            (true, Some(_)) => return Err(Fault::LengthAndCoding),
+            (true, None) if old => return Err(Fault::CodingInOld),
+            _ => {}
+        }
+        self.blanks = 0;
+        *bytes = bytes.split_off(length);
+        Ok(Some(RequestHead {
+            method,
+            target,
+            old,
+            fields,
+        }))
     }
 }
 
 /// Whether a request line can begin so: a TLS handshake on a plain port would otherwise be waited for until a clock runs out.
+#[cold]
 fn begins(bytes: &[u8]) -> Result<(), Fault> {
     if bytes.len() > MAX_REQUEST_LINE {
         return Err(Fault::TargetTooLong);
@@ -165,34 +93,37 @@ fn begins(bytes: &[u8]) -> Result<(), Fault> {
 }
 
 /// `METHOD SP target SP version`
-fn request_line(line: &[u8]) -> Result<First, Fault> {
-    if line.len() > MAX_REQUEST_LINE {
-        return Err(Fault::TargetTooLong);
-    }
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Fault::RequestLine);
+fn request_line(bytes: &Bytes, line: &[u8]) -> Result<(Method, Uri, bool), Fault> {
+    let (words, old) = match line.split_last_chunk() {
+        Some((words, b" HTTP/1.1")) => (words, false),
+        Some((words, b" HTTP/1.0")) => (words, true),
+        _ => return Err(no_version(line)),
     };
-    if !is_token(method) || method.len() > METHOD {
+    let space = memchr(b' ', words).ok_or(Fault::RequestLine)?;
+    let (method, target) = (&words[..space], &words[space + 1..]);
+    if method.len() > METHOD {
         return Err(Fault::RequestLine);
     }
-    let old = match version {
-        b"HTTP/1.1" => false,
-        b"HTTP/1.0" => true,
-        [b'H', b'T', b'T', b'P', b'/', number @ ..] if is_version(number) => {
-            return Err(Fault::Version);
+    // By the same characters as a token's.
+    let method = Method::from_bytes(method).map_err(|_| Fault::RequestLine)?;
+    check(&method, target)?;
+    // What `check` leaves to it are bytes that RFC 3986 has nowhere.
+    let target = Uri::from_maybe_shared(bytes.slice_ref(target)).map_err(|_| Fault::Target)?;
+    Ok((method, target, old))
+}
+
+/// Why a request line does not end with a version that is spoken here.
+#[cold]
+fn no_version(line: &[u8]) -> Fault {
+    let words: Vec<_> = line.splitn(4, |byte| *byte == b' ').collect();
+    match words[..] {
+        [method, _, [b'H', b'T', b'T', b'P', b'/', number @ ..]]
+            if is_token(method) && method.len() <= METHOD && is_version(number) =>
+        {
+            Fault::Version
         }
-        _ => return Err(Fault::RequestLine),
-    };
-    check_target(method, target)?;
-    let start = method.len() + 1;
-    Ok(First {
-        method: 0..method.len(),
-        target: start..start + target.len(),
-        old,
-    })
+        _ => Fault::RequestLine,
+    }
 }
 
 /// `1*DIGIT "." 1*DIGIT`
@@ -202,77 +133,4 @@ fn is_version(number: &[u8]) -> bool {
         part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
     };
     is_number(parts.next()) && is_number(parts.next()) && parts.next().is_none()
-}
-
-/// One of the four forms of RFC 9112 section 3.2, each with the methods it is for.
-fn check_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
-    if !is_visible(target) {
-        return Err(Fault::Target);
-    }
-    if memchr(b'#', target).is_some() {
-        return Err(Fault::Fragment);
-    }
-    let right = match target {
-        // `//host/path` could be read as an authority; as a path it has one form, which routing gives it.
-        [b'/', ..] => method != b"CONNECT" && is_path_and_query(target),
-        b"*" => method == b"OPTIONS",
-        _ if method == b"CONNECT" => target.contains(&b':') && is_authority(target),
-        _ => is_absolute(method, target),
-    };
-    if right { Ok(()) } else { Err(Fault::Target) }
-}
-
-/// Without the bytes that RFC 3986 has nowhere and that no client sends as they are, which `http::Uri` would refuse.
-/// Others that should be escaped (`"`, `|`, braces) are sent by many, and are.
-fn is_path_and_query(text: &[u8]) -> bool {
-    let (path, query) = text.split_at(memchr(b'?', text).unwrap_or(text.len()));
-    !path.iter().any(|byte| matches!(byte, b'<' | b'>' | b'`'))
-        && !query.iter().any(|byte| matches!(byte, b'<' | b'>' | b'"'))
-}
-
-/// `http://authority[/…]` or the same with `https`. OPTIONS of an authority alone is `OPTIONS *` (RFC 9112 section 3.2.4), and refused: what reads
-/// it next takes it for that of the path `/`.
-fn is_absolute(method: &[u8], target: &[u8]) -> bool {
-    let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
-        let (start, rest) = target.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    });
-    rest.is_some_and(|rest| {
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
-        let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
-        let of_server = method == b"OPTIONS" && rest.is_empty();
-        is_authority(authority) && is_path_and_query(rest) && !of_server
-    })
-}
-
-/// `host[:port]`: a name without escapes or an address in brackets, and no user (RFC 9110 section 4.2.4). What they mean is asked later.
-fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = match text {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr(b']', rest) else {
-                return false;
-            };
-            let (address, port) = (&rest[..end], &rest[end + 1..]);
-            let is_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-            if !address.contains(&b':') || !address.iter().all(is_address) {
-                return false;
-            }
-            (address, port)
-        }
-        _ => {
-            let (host, port) = text.split_at(memchr(b':', text).unwrap_or(text.len()));
-            let is_name =
-                |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
-            if !host.iter().all(is_name) {
-                return false;
-            }
-            (host, port)
-        }
-    };
-    let is_port = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    !host.is_empty() && is_port
 }

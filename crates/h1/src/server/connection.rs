@@ -12,11 +12,10 @@ use bytes::Bytes;
 use http::{Method, Request, Version};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
-use weir_wire::Fault;
+use weir_wire::{Fault, RequestHead};
 
 use super::{
     Broken, Incoming, Service,
-    head::Head,
     heads::{Heads, Heard},
     incoming::lock,
     place::Place,
@@ -97,21 +96,38 @@ where
         }
     }
 
-    fn ask(&self, head: Head, refused: Option<Fault>) -> State<V::Answer, V::Body> {
+    fn ask(&self, head: RequestHead, refused: Option<Fault>) -> State<V::Answer, V::Body> {
+        let RequestHead {
+            method,
+            target,
+            old,
+            fields,
+        } = head;
         let asked = Asked {
-            head_only: *head.request.method() == Method::HEAD,
-            old: head.request.version() == Version::HTTP_10,
-            keeps: head.keeps,
-            trailers: head.trailers,
+            head_only: method == Method::HEAD,
+            old,
+            keeps: fields.keeps(old) && refused.is_none(),
+            trailers: fields.trailers,
         };
-        let has_body = !matches!(head.framing, Framing::None);
-        let turn = lock(&self.side).begin(head.framing, head.expects && has_body);
-        let body = if has_body {
+        let framing = match (fields.chunked, fields.length) {
+            (true, _) => Framing::Chunked(Box::default()),
+            (false, None | Some(0)) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+        };
+        let has_body = !matches!(framing, Framing::None);
+        let expects = fields.expects && has_body && !old;
+        let turn = lock(&self.side).begin(framing, expects);
+        let mut request = Request::new(if has_body {
             Incoming::new(Arc::clone(&self.side) as _, turn)
         } else {
             Incoming::empty()
-        };
-        let request: Request<Incoming> = head.request.map(|()| body);
+        });
+        *request.method_mut() = method;
+        *request.uri_mut() = target;
+        *request.headers_mut() = fields.headers;
+        if old {
+            *request.version_mut() = Version::HTTP_10;
+        }
         State::Asked(Place::new(self.service.call(request, refused)), asked)
     }
 

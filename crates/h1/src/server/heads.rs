@@ -2,31 +2,34 @@
 
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
-use weir_wire::{Fault, Next, Requests};
+use bytes::Bytes;
+use http::{Method, Uri};
+use weir_wire::{Fault, RequestHead, Requests};
 
-use super::head::{self, Head};
+use crate::begun::Begun;
+
+/// How much of a refused request line is looked at, for the record.
+const KEPT: usize = 1024;
 
 /// A request's head, and why it is refused if it is.
-pub(super) type Heard = (Head, Option<Fault>);
+pub(super) type Heard = (RequestHead, Option<Fault>);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     requests: Requests,
-    /// A head as far as it came.
-    begun: BytesMut,
+    begun: Begun,
     late: bool,
 }
 
 impl Heads {
     /// The next head in what was read, which loses it; `None`: more is to be read.
     pub(super) fn next(&mut self, ahead: &mut Bytes) -> Option<Heard> {
-        while !ahead.is_empty() {
-            let fresh = mem::take(ahead);
-            if let Some(heard) = self.look(fresh, ahead) {
-                return Some(heard);
-            }
+        if !ahead.is_empty()
+            && let Some(bytes) = self.begun.with(mem::take(ahead))
+            && let Some(heard) = self.look(bytes, ahead)
+        {
+            return Some(heard);
         }
         let late = mem::take(&mut self.late) && !self.begun.is_empty();
         late.then(|| self.refuse(Fault::Late))
@@ -47,38 +50,48 @@ impl Heads {
         self.begun.is_empty()
     }
 
-    /// Whether a head has begun: half an empty line is no beginning.
+    /// Whether a head has begun.
     pub(super) fn has_begun(&self) -> bool {
-        !matches!(self.begun[..], [] | [b'\r'])
+        self.begun.is_head()
     }
 
-    fn look(&mut self, mut fresh: Bytes, ahead: &mut Bytes) -> Option<Heard> {
-        if !self.begun.is_empty() {
-            self.begun.extend_from_slice(&fresh);
-            fresh = mem::take(&mut self.begun).freeze();
-        }
-        match self.requests.next(&fresh) {
-            Ok(Next::More) => {
-                // What came in pieces is not copied anew for each of them.
-                self.begun = BytesMut::from(fresh);
+    fn look(&mut self, mut bytes: Bytes, ahead: &mut Bytes) -> Option<Heard> {
+        match self.requests.next(&mut bytes) {
+            Ok(Some(head)) => {
+                *ahead = bytes;
+                Some((head, None))
+            }
+            Ok(None) => {
+                self.begun.keep(bytes);
                 None
             }
-            Ok(Next::Skip(count)) => {
-                *ahead = fresh.split_off(count);
-                None
-            }
-            Ok(Next::Head(opening)) => {
-                *ahead = fresh.split_off(opening.length);
-                Some(match head::read(&fresh, &opening) {
-                    Ok(head) => (head, None),
-                    Err(fault) => (head::refused(&fresh), Some(fault)),
-                })
-            }
-            Err(fault) => Some((head::refused(&fresh), Some(fault))),
+            Err(fault) => Some((refused(&bytes), Some(fault))),
         }
     }
 
     fn refuse(&mut self, fault: Fault) -> Heard {
-        (head::refused(&mem::take(&mut self.begun)), Some(fault))
+        (refused(&self.begun.take()), Some(fault))
+    }
+}
+
+/// Stands for a head that was refused: its method and target, as far as they can be told. In HTTP/1.1, as the answer to it will be.
+#[cold]
+fn refused(bytes: &[u8]) -> RequestHead {
+    let line = &bytes[..bytes.len().min(KEPT)];
+    let line = line.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    let mut words = line
+        .unwrap_or_default()
+        .split(|byte| matches!(byte, b' ' | b'\t'));
+    let method = words
+        .next()
+        .and_then(|method| Method::from_bytes(method).ok());
+    let target = words
+        .next()
+        .and_then(|target| target.split(|byte| *byte == b'#').next())
+        .and_then(|target| Uri::try_from(target).ok());
+    RequestHead {
+        method: method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a token")),
+        target: target.unwrap_or_default(),
+        ..RequestHead::default()
     }
 }

@@ -109,17 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Self { io, ahead, .. } = self;
         let io = io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        lent::poll_read(io, cx, AHEAD, |piece| match piece {
-            Piece::End => false,
-            Piece::Small(bytes) => {
-                *ahead = Bytes::copy_from_slice(bytes);
-                true
-            }
-            Piece::Large(bytes) => {
-                *ahead = bytes;
-                true
-            }
-        })
+        *ahead = ready!(lent::poll_bytes(io, cx, AHEAD))?;
+        Poll::Ready(Ok(!ahead.is_empty()))
     }
 
     /// The next frame of the body of that request.
