@@ -238,6 +238,7 @@ impl Body {
         }
         match source.poll(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let mut over = frame.is_trailers() || source.is_end();
                 if let Some(data) = frame.data_ref() {
                     watch.left = watch
                         .left
@@ -246,7 +247,7 @@ impl Body {
                     if let Some(clocks) = &mut watch.clocks {
                         clocks.passed(passed.events > 0);
                     }
-                    let over = source.is_end() || watch.left == Some(0);
+                    over |= watch.left == Some(0);
                     if let Some(end) = passed.cut
                         && !(over && end == data.len())
                     {
@@ -257,7 +258,7 @@ impl Body {
                     }
                 }
                 // Trailers are the last thing a body has to say.
-                if source.is_end() || watch.left == Some(0) || frame.is_trailers() {
+                if over {
                     Self::complete(source, watch);
                 }
                 Poll::Ready(Some(frame))
