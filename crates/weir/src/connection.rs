@@ -204,7 +204,7 @@ impl Connection {
         }
         if downstream.wants_reset() {
             let _ = self.stream.set_zero_linger();
-        } else if lingers && self.may_linger() {
+        } else if lingers && !client.patience.is_read_out() && self.may_linger() {
             let unread = client.patience.left_unread();
             let stop = async {
                 let stops = |stage: &Stage| matches!(stage, Stage::Draining | Stage::Cutting);

@@ -119,10 +119,12 @@ impl AsyncRead for Line {
             self.read(&ahead);
             return Poll::Ready(Ok(()));
         }
-        let before = buf.filled().len();
+        let (before, room) = (buf.filled().len(), buf.remaining());
         let read = either!(&mut self.wire, io => Pin::new(io).poll_read(cx, buf));
         if buf.filled().len() > before {
             self.read(&buf.filled()[before..]);
+        } else if room > 0 && matches!((&self.wire, &read), (Wire::Clear(_), Poll::Ready(Ok(())))) {
+            self.patience.finished();
         }
         read
     }
@@ -166,7 +168,8 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A FIN or a close_notify would say that a broken answer is whole; the connection's task resets the socket instead.
-        if self.downstream.wants_reset() {
+        // Both sides having said their last, the close that follows is the FIN.
+        if self.downstream.wants_reset() || self.patience.is_read_out() {
             return Poll::Ready(Ok(()));
         }
         either!(&mut self.wire, io => Pin::new(io).poll_shutdown(cx))

@@ -36,6 +36,8 @@ pub(crate) struct Patience {
     begun: AtomicBool,
     /// The last exchange was over before its request was read to the end.
     unread: AtomicBool,
+    /// All that the client will ever send was read, its FIN included.
+    read_out: AtomicBool,
     /// The goodbye of HTTP/2 was answered.
     answered: AtomicBool,
     busy: AtomicU32,
@@ -62,6 +64,7 @@ impl Patience {
             is_stalled: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            read_out: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             phase: Mutex::new(Phase::Fresh(Instant::now())),
@@ -81,6 +84,16 @@ impl Patience {
     /// Whether the client may still be sending a request that is answered.
     pub(crate) fn left_unread(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// The client's FIN was read.
+    pub(crate) fn finished(&self) {
+        self.read_out.store(true, Relaxed);
+    }
+
+    /// Whether it was: a close resets nothing then, and is all that is left to say.
+    pub(crate) fn is_read_out(&self) -> bool {
+        self.read_out.load(Relaxed)
     }
 
     /// The client of HTTP/2 has answered a PING, and the library sends one only behind its first GOAWAY.
