@@ -5,7 +5,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Relaxed, Release},
+        },
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -16,6 +19,8 @@ use futures_util::task::AtomicWaker;
 pub(crate) struct Aside {
     bell: Arc<Bell>,
     waker: Waker,
+    /// The task, as the bell knows it: always the same, as a rule.
+    task: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -39,7 +44,8 @@ impl Aside {
     pub(crate) fn new() -> Self {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        Self { bell, waker }
+        let task = None;
+        Self { bell, waker, task }
     }
 
     /// Another future stands here now, which has not been polled yet.
@@ -48,13 +54,22 @@ impl Aside {
     }
 
     /// Polls it if it was woken since the last time.
-    pub(crate) fn poll<F: Future>(&self, cx: &Context<'_>, future: Pin<&mut F>) -> Poll<F::Output> {
-        self.bell.task.register(cx.waker());
-        if self.bell.rung.swap(false, AcqRel) {
-            future.poll(&mut Context::from_waker(&self.waker))
-        } else {
-            Poll::Pending
+    pub(crate) fn poll<F: Future>(
+        &mut self,
+        cx: &Context<'_>,
+        future: Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        let known = self.task.as_ref();
+        if !known.is_some_and(|task| task.will_wake(cx.waker())) {
+            self.bell.task.register(cx.waker());
+            self.task = Some(cx.waker().clone());
         }
+        if !self.bell.rung.load(Relaxed) || !self.bell.rung.swap(false, AcqRel) {
+            return Poll::Pending;
+        }
+        // Ringing took the task's waker out of the bell. Put back behind the swap, so that no ring is missed.
+        self.bell.task.register(cx.waker());
+        future.poll(&mut Context::from_waker(&self.waker))
     }
 }
 
@@ -68,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn polled_once_and_then_only_when_woken() {
-        let (aside, notify) = (Aside::new(), Notify::new());
+        let (mut aside, notify) = (Aside::new(), Notify::new());
         let mut polls = 0;
         let mut notified = pin!(notify.notified());
         let mut future = pin!(poll_fn(|cx| {
@@ -87,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn its_waking_wakes_the_task() {
-        let (aside, notify) = (Aside::new(), Arc::new(Notify::new()));
+        let (mut aside, notify) = (Aside::new(), Arc::new(Notify::new()));
         aside.renew();
         let later = Arc::clone(&notify);
         tokio::spawn(async move { later.notify_one() });

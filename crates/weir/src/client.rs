@@ -1,7 +1,9 @@
 //! One client connection from its first byte: in clear or by TLS, which protocol is spoken on it, and the facts that its exchanges share. How it
 //! is driven to its end is the connection's business, what an exchange on it does the pipeline's, which sockets accept the listeners'.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,7 +23,7 @@ use crate::{
     gateway::Gateway,
     http2::{self, Streams},
     life::Stage,
-    line::{Line, Wire},
+    line::Wire,
     listen,
     patience::Patience,
     pipeline,
@@ -123,6 +125,7 @@ pub(crate) async fn serve(
     let gateway = shared.gateway.load_full();
     let table = gateway.listener(listener);
     let entered = tokio::select! {
+        biased;
         entered = entry::enter(&mut stream, peer, table, &gateway.plan, &shared) => entered,
         // It has said nothing yet that could be lost.
         _ = stage.wait_for(|stage| *stage == Stage::Cutting) => return,
@@ -133,9 +136,10 @@ pub(crate) async fn serve(
     };
     let peer = entered.peer;
     let settings = gateway.plan.client;
-    drop(gateway);
     let stream = Arc::new(stream);
-    let Some(opened) = open(&stream, peer, listener, &shared, &mut stage).await else {
+    let opened = open(&stream, peer, listener, &gateway, &shared, &mut stage).await;
+    drop(gateway);
+    let Some(opened) = opened else {
         return;
     };
     let client = Client {
@@ -156,61 +160,55 @@ pub(crate) async fn serve(
         protocol: opened.protocol,
         of_address: entered.of_address,
     };
-    serve_connection(connection, opened.ahead).await;
+    match connection.protocol {
+        Protocol::Http1 => serve_http1(connection, opened.ahead).await,
+        // Boxed, as the handshake of TLS is: hyper's states are large, and a connection of HTTP/1.1 is not to carry the room for them.
+        Protocol::Http2 => Box::pin(serve_http2(connection, opened.ahead)).await,
+    }
 }
 
-/// Serves a connection whose protocol is known.
-async fn serve_connection(mut connection: Connection, ahead: Ahead) {
-    let client = Arc::clone(&connection.client);
-    let line = |ahead, flood| {
-        let (downstream, patience) = (&client.downstream, &client.patience);
-        let wire = connection.wire.clone();
-        Line::new(wire, ahead, downstream.clone(), patience.clone(), flood)
-    };
-    match connection.protocol {
-        Protocol::Http1 => {
-            let is_late = ahead.is_late;
-            let mut http1 = server::Connection::new(
-                line(Bytes::new(), None),
-                &ahead.into_bytes(),
-                Exchanges {
-                    client: Arc::clone(&client),
-                    pipeline: pipeline::handle,
-                },
-                socket::SEES_CLIENTS_LEAVE,
-            );
-            if is_late {
-                http1.too_late();
-            }
-            connection
-                .drive(http1, |http1, word| match word {
-                    Word::Leave => http1.get_mut().leave(),
-                    Word::TooLate => http1.get_mut().too_late(),
-                })
-                .await;
-        }
-        Protocol::Http2 => {
-            let patience = client.gateway().plan.client.write_stall;
-            let streams = Streams::new(client.tasks.clone(), patience);
-            let service = service_fn(|request: Request<hyper::body::Incoming>| {
-                let mut request = request.map(ClientBody::Http2);
-                request.extensions_mut().insert(streams.accepted());
-                http2::join_cookies(request.headers_mut());
-                let fault = http2::fault(request.headers());
-                pipeline::handle(Arc::clone(&client), request, fault).map(Ok::<_, Infallible>)
-            });
-            let line = line(ahead.into_bytes(), Some(Flood::new()));
-            let hyper =
-                http2::builder(streams.clone()).serve_connection(TokioIo::new(line), service);
-            connection
-                .drive(hyper, |hyper, word| match word {
-                    Word::Leave => hyper.graceful_shutdown(),
-                    // Nothing tells of its heads.
-                    Word::TooLate => {}
-                })
-                .await;
-        }
+async fn serve_http1(mut connection: Connection, ahead: Ahead) {
+    let is_late = ahead.is_late;
+    let mut http1 = pin!(server::Connection::new(
+        connection.line(Bytes::new(), None),
+        &ahead.into_bytes(),
+        Exchanges {
+            client: Arc::clone(&connection.client),
+            pipeline: pipeline::handle,
+        },
+        socket::SEES_CLIENTS_LEAVE,
+    ));
+    if is_late {
+        http1.too_late();
     }
+    connection
+        .drive(http1, |http1, word| match word {
+            Word::Leave => http1.get_mut().leave(),
+            Word::TooLate => http1.get_mut().too_late(),
+        })
+        .await;
+}
+
+async fn serve_http2(mut connection: Connection, ahead: Ahead) {
+    let client = Arc::clone(&connection.client);
+    let patience = client.gateway().plan.client.write_stall;
+    let streams = Streams::new(client.tasks.clone(), patience);
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(ClientBody::Http2);
+        request.extensions_mut().insert(streams.accepted());
+        http2::join_cookies(request.headers_mut());
+        let fault = http2::fault(request.headers());
+        pipeline::handle(Arc::clone(&client), request, fault).map(Ok::<_, Infallible>)
+    });
+    let line = connection.line(ahead.into_bytes(), Some(Flood::new()));
+    let hyper = http2::builder(streams.clone()).serve_connection(TokioIo::new(line), service);
+    connection
+        .drive(pin!(hyper), |hyper, word| match word {
+            Word::Leave => hyper.graceful_shutdown(),
+            // Nothing tells of its heads.
+            Word::TooLate => {}
+        })
+        .await;
 }
 
 /// What HTTP/1.1 asks for its answers: the pipeline, whose future has no name.
@@ -243,10 +241,10 @@ async fn open(
     stream: &Arc<TcpStream>,
     peer: SocketAddr,
     listener: listen::Id,
+    gateway: &Gateway,
     shared: &Shared,
     stage: &mut watch::Receiver<Stage>,
 ) -> Option<Opened> {
-    let gateway = shared.gateway.load_full();
     let socket = Socket::new(Arc::clone(stream));
     let http2 = gateway
         .listener(listener)
@@ -254,7 +252,7 @@ async fn open(
     let Some(hosts) = gateway.tls(listener) else {
         let mut ahead = Ahead::default();
         let protocol = if http2 {
-            sniff(&mut ahead, stream, shared, stage).await?
+            sniff(&mut ahead, stream, gateway.plan.client.head, stage).await?
         } else {
             Protocol::Http1
         };
@@ -266,8 +264,9 @@ async fn open(
         });
     };
     // The drain waits for handshakes as for exchanges, and in the end for neither.
+    let shake = Box::pin(tls::shake(socket, hosts, http2));
     let shaken = tokio::select! {
-        shaken = timeout(gateway.plan.client.handshake, tls::shake(socket, hosts, http2)) => shaken,
+        shaken = timeout(gateway.plan.client.handshake, shake) => shaken,
         _ = stage.wait_for(|stage| *stage == Stage::Cutting) => return None,
     };
     match shaken {
@@ -292,10 +291,9 @@ async fn open(
 async fn sniff(
     ahead: &mut Ahead,
     stream: &TcpStream,
-    shared: &Shared,
+    deadline: Duration,
     stage: &mut watch::Receiver<Stage>,
 ) -> Option<Protocol> {
-    let deadline = shared.gateway.load().plan.client.head;
     tokio::select! {
         biased;
         protocol = timeout(deadline, ahead.protocol(stream)) => match protocol {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -21,9 +22,10 @@ use crate::{
     broken::{self, Broke},
     client::{Client, Protocol},
     crowd::PlaceOfAddress,
+    flood::Flood,
     http2,
     life::Stage,
-    line::Wire,
+    line::{Line, Wire},
     linger,
     patience::Overdue,
     socket,
@@ -78,21 +80,33 @@ pub(crate) enum Word {
 }
 
 impl Connection {
+    /// The connection as whoever speaks HTTP sees it. `ahead`: what was read already.
+    pub(crate) fn line(&self, ahead: Bytes, flood: Option<Flood>) -> Line {
+        let client = &self.client;
+        let (downstream, patience) = (&client.downstream, &client.patience);
+        let wire = self.wire.clone();
+        Line::new(wire, ahead, downstream.clone(), patience.clone(), flood)
+    }
+
     /// `http`: speaks the protocol; `tell` tells it something.
-    pub(crate) async fn drive<C, E>(&mut self, http: C, tell: impl Fn(Pin<&mut C>, Word))
-    where
+    pub(crate) async fn drive<C, E>(
+        &mut self,
+        mut http: Pin<&mut C>,
+        tell: impl Fn(Pin<&mut C>, Word),
+    ) where
         C: Future<Output = Result<(), E>>,
         E: Into<Broke>,
     {
         let client = Arc::clone(&self.client);
         let downstream = &client.downstream;
-        let mut http = pin!(http);
         let mut running = Running::new(client.tasks.clone());
         let (mut over, mut left, mut lingers) = (false, false, false);
         let (mut dropped_at, mut grace) = (None, None);
-        let aside = Aside::new();
+        let mut aside = Aside::new();
         // Accepted while the queue of a closing socket was emptied: told at once.
-        self.stage.mark_changed();
+        if *self.stage.borrow_and_update() != Stage::Serving {
+            self.stage.mark_changed();
+        }
         loop {
             let event = {
                 let mut others = pin!(async {

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    pin::Pin,
     sync::{Arc, Mutex},
     task::Poll,
 };
@@ -38,15 +39,13 @@ impl Tasks {
 /// The connection's side: what was put there, running.
 pub(crate) struct Running {
     fresh: Tasks,
-    set: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// From the first on: few connections have any.
+    set: Option<FuturesUnordered<BoxFuture<'static, ()>>>,
 }
 
 impl Running {
     pub(crate) fn new(fresh: Tasks) -> Self {
-        Self {
-            fresh,
-            set: FuturesUnordered::new(),
-        }
+        Self { fresh, set: None }
     }
 
     /// Drives them all; resolves when none is left and `last` says that none will come.
@@ -54,8 +53,13 @@ impl Running {
         poll_fn(|cx| {
             self.fresh.0.runner.register(cx.waker());
             loop {
-                self.set.extend(self.fresh.lock().drain(..));
-                match std::pin::Pin::new(&mut self.set).poll_next(cx) {
+                let mut fresh = self.fresh.lock();
+                if !fresh.is_empty() {
+                    self.set.get_or_insert_default().extend(fresh.drain(..));
+                }
+                drop(fresh);
+                let ran = self.set.as_mut().map(|set| Pin::new(set).poll_next(cx));
+                match ran.unwrap_or(Poll::Ready(None)) {
                     Poll::Ready(Some(())) => {}
                     // One that ran may have put another there.
                     _ if !self.fresh.lock().is_empty() => {}
