@@ -4,7 +4,7 @@
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
-use weir_wire::{Chunks, Fault};
+use weir_wire::{Chunks, Fault, Part};
 
 use crate::lent::Piece;
 
@@ -167,12 +167,12 @@ impl Reading {
     fn gather<'b>(&mut self, mut first: &'b [u8], mut rest: &'b [u8]) -> Bytes {
         let mut several = Vec::new();
         while !rest.is_empty() {
-            let Some((framing, data)) = self.part(rest) else {
+            let Some(part) = self.part(rest) else {
                 self.behind = Bytes::copy_from_slice(rest);
                 break;
             };
-            let (data, further) = rest[framing..].split_at(data);
-            rest = further;
+            let (data, further) = rest[part.framing..].split_at(part.data);
+            rest = &further[part.behind..];
             if first.is_empty() {
                 first = data;
             } else if !data.is_empty() {
@@ -193,21 +193,23 @@ impl Reading {
     /// Takes the next chunk out of what is held.
     fn slice(&mut self) {
         let mut held = std::mem::take(&mut self.held);
-        let Some((framing, data)) = self.part(&held) else {
+        let Some(part) = self.part(&held) else {
             self.behind = held;
             return;
         };
-        held.advance(framing);
-        if data >= SLICE {
-            self.ready = held.split_to(data);
+        held.advance(part.framing);
+        if part.data >= SLICE {
+            self.ready = held.split_to(part.data);
+            held.advance(part.behind);
             self.held = held;
         } else {
-            self.ready = self.gather(&held[..data], &held[data..]);
+            let (data, rest) = held.split_at(part.data);
+            self.ready = self.gather(data, &rest[part.behind..]);
         }
     }
 
-    /// The next part of these bytes: so many of framing, so many of data behind them. `None`: nothing of them is the body's.
-    fn part(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+    /// The next part of these bytes. `None`: nothing of them is the body's.
+    fn part(&mut self, bytes: &[u8]) -> Option<Part> {
         let State::Open(Framing::Chunked(chunks)) = &mut self.state else {
             return None;
         };
@@ -216,7 +218,7 @@ impl Reading {
                 if chunks.done() {
                     self.state = State::Ended(trailers(chunks));
                 }
-                Some((part.framing, part.data))
+                Some(part)
             }
             Err(fault) => {
                 self.state = State::Broken(fault);

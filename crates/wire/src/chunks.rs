@@ -19,13 +19,15 @@ pub struct Chunks {
     trailers: Trailers,
 }
 
-/// What the first of some bytes are: so many of the framing, and behind them so many of the body itself.
+/// What the first of some bytes are: so many of the framing, behind them so many of the body itself, and again of the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Sizes, line ends, trailers.
     pub framing: usize,
     /// Data of one chunk.
     pub data: usize,
+    /// The line end after it, where that is there already: an event that came as one chunk is one part.
+    pub behind: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +92,6 @@ impl Chunks {
                 State::Broken(fault) if at == 0 => return Err(fault),
                 State::Broken(_) => break,
                 // Nearly all of the framing, without a look at each of its states.
-                State::DataCr if bytes[at..].starts_with(b"\r\n") => {
-                    at += 2;
-                    State::default()
-                }
                 State::Size { digits: 0, .. }
                     if let Some((length, size)) = size_line(&bytes[at..]) =>
                 {
@@ -101,13 +99,19 @@ impl Chunks {
                     State::Data(size)
                 }
                 State::Data(left) => {
-                    let here = left.min((bytes.len() - at) as u64);
-                    self.state = match left - here {
-                        0 => State::DataCr,
-                        left => State::Data(left),
-                    };
+                    let (here, framing) = (left.min((bytes.len() - at) as u64), at);
                     let data = usize::try_from(here).expect("no more than the slice");
-                    return Ok(Part { framing: at, data });
+                    let (state, behind) = match left - here {
+                        0 if bytes[at + data..].starts_with(b"\r\n") => (State::default(), 2),
+                        0 => (State::DataCr, 0),
+                        left => (State::Data(left), 0),
+                    };
+                    self.state = state;
+                    return Ok(Part {
+                        framing,
+                        data,
+                        behind,
+                    });
                 }
                 framing => match self.byte(framing, bytes[at]) {
                     Ok(next) => {
@@ -121,6 +125,7 @@ impl Chunks {
         Ok(Part {
             framing: at,
             data: 0,
+            behind: 0,
         })
     }
 
@@ -204,7 +209,7 @@ mod tests {
         let mut at = 0;
         while at < bytes.len() && !chunks.done() {
             match chunks.part(&bytes[at..]) {
-                Ok(part) => at += part.framing + part.data,
+                Ok(part) => at += part.framing + part.data + part.behind,
                 Err(fault) if at == 0 => return Err(fault),
                 Err(_) => break,
             }
