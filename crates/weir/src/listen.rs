@@ -170,12 +170,13 @@ pub(crate) async fn accept(share: Share, shared: Arc<Shared>) {
             _ = open.changed() => break,
         };
         match accepted {
-            Ok((stream, peer)) => drop(tokio::spawn(client::serve(
+            // Boxed, because a task's future is moved nine times on its way into the task and out of it, and this one is large.
+            Ok((stream, peer)) => drop(tokio::spawn(Box::pin(client::serve(
                 stream,
                 peer,
                 id,
                 Arc::clone(&shared),
-            ))),
+            )))),
             Err(error) => breathe(&shared, &error).await,
         }
     }
