@@ -2,12 +2,12 @@
 //! HTTP/1.1 request can begin with. What it read is handed on: as a rule the whole head of the first request, so that looking costs no
 //! read of its own.
 
-use std::io;
+use std::{future::poll_fn, io};
 
-use bytes::{Bytes, BytesMut};
-use tokio::{io::Interest, net::TcpStream};
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::net::TcpStream;
 
-use crate::client::Protocol;
+use crate::{client::Protocol, socket};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -36,10 +36,10 @@ impl Ahead {
     /// Reads until the protocol is known. A client that closes before is HTTP/1.1's to deal with.
     pub(crate) async fn protocol(&mut self, stream: &TcpStream) -> io::Result<Protocol> {
         while self.bytes.len() < PREFACE.len() {
-            stream.ready(Interest::READABLE).await?;
+            poll_fn(|cx| stream.poll_read_ready(cx)).await?;
             // Not before there is something to read: a browser opens connections that it never uses.
             self.bytes.reserve(ROOM);
-            match stream.try_read_buf(&mut self.bytes) {
+            match socket::try_read(stream, &mut (&mut self.bytes).limit(ROOM)) {
                 Ok(0) => return Ok(Protocol::Http1),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BufMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -38,16 +39,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            // Not by `try_read`: it wants the buffer zeroed, which costs more than the read's own work.
-            match self.0.try_read_buf(buf) {
-                Ok(read) => {
-                    if read > 0 && buf.remaining() > 0 {
-                        drained(&self.0);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
+            match try_read(&self.0, buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                read => return Poll::Ready(read.map(drop)),
             }
         }
     }
@@ -103,6 +97,17 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(shut_down_writing(&self.0))
     }
+}
+
+/// Reads what is there, into the room of `buf`.
+pub(crate) fn try_read(stream: &TcpStream, buf: &mut impl BufMut) -> io::Result<usize> {
+    let room = buf.remaining_mut();
+    // Not by `TcpStream::try_read`: it wants the buffer zeroed, which costs more than the read's own work.
+    let read = stream.try_read_buf(buf)?;
+    if (1..room).contains(&read) {
+        drained(stream);
+    }
+    Ok(read)
 }
 
 /// Notes that the socket has nothing more for now, which a read that did not fill its room has shown: saves the next read, a system call
