@@ -59,7 +59,8 @@ impl RequestHead {
             _ if body.is_end_stream() => None,
             Some(0) => None,
             Some(length) => {
-                self.text(&header::CONTENT_LENGTH, length.to_string().as_bytes());
+                let mut digits = itoa::Buffer::new();
+                self.text(&header::CONTENT_LENGTH, digits.format(length).as_bytes());
                 Some(Framing::Length(length))
             }
             None => {

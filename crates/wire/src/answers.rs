@@ -29,19 +29,19 @@ impl AnswerHead {
         let line = &bytes[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (status, old) = status_line(line).ok_or(Fault::StatusLine)?;
-        let (fields, whole) = Fields::read(bytes, end + 1, Sender::Server)?;
-        let Some(length) = whole else {
+        let mut head = Self {
+            status,
+            old,
+            fields: Fields::default(),
+        };
+        let Some(length) = head.fields.read(bytes, end + 1, Sender::Server)? else {
             return Ok(None);
         };
-        if fields.chunked && old {
+        if head.fields.chunked && old {
             return Err(Fault::CodingInOld);
         }
         *bytes = bytes.split_off(length);
-        Ok(Some(Self {
-            status,
-            old,
-            fields,
-        }))
+        Ok(Some(head))
     }
 }
 

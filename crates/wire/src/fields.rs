@@ -5,15 +5,15 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use crate::{
     Fault, MAX_FIELDS, MAX_HEAD,
     characters::{is_text, is_token, trim},
 };
 
-/// In so many bytes lines are counted, so that their map has its size at once. A longer head's map may have to grow.
-const COUNTED: usize = 2048;
+/// In so many bytes lines are counted, so that their map has its size at once; where there are more it may have to grow.
+const COUNTED: usize = 1024;
 
 /// A head's lines, and what they say.
 #[derive(Debug, Default)]
@@ -44,18 +44,15 @@ pub(crate) enum Sender {
 }
 
 impl Fields {
-    /// The lines from `at` on; with the head's length, if the empty line is among them.
+    /// Takes the lines from `at` on, its first; the head's length, if the empty line is among them.
     #[inline(never)]
     pub(crate) fn read(
+        &mut self,
         bytes: &Bytes,
         mut at: usize,
         sender: Sender,
-    ) -> Result<(Self, Option<usize>), Fault> {
-        let counted = &bytes[at..bytes.len().min(at + COUNTED)];
-        let mut fields = Self {
-            headers: HeaderMap::with_capacity(memchr_iter(b'\n', counted).count()),
-            ..Self::default()
-        };
+    ) -> Result<Option<usize>, Fault> {
+        self.headers.reserve(count(&bytes[at..]));
         while let Some(found) = memchr(b'\n', &bytes[at..]) {
             let end = at + found;
             if end >= MAX_HEAD {
@@ -68,14 +65,14 @@ impl Fields {
             };
             at = end + 1;
             if line.is_empty() {
-                return Ok((fields, Some(at)));
+                return Ok(Some(at));
             }
-            fields.line(bytes, line, sender)?;
+            self.line(bytes, line, sender)?;
         }
         if bytes.len() > MAX_HEAD {
             return Err(Fault::TooLarge);
         }
-        Ok((fields, None))
+        Ok(None)
     }
 
     fn line(&mut self, bytes: &Bytes, line: &[u8], sender: Sender) -> Result<(), Fault> {
@@ -143,6 +140,21 @@ impl Fields {
     pub fn keeps(&self, old: bool) -> bool {
         !self.close && (!old || self.keep_alive)
     }
+}
+
+/// How many lines there are, the empty one among them. The compiler takes sixteen bytes at once.
+fn count(bytes: &[u8]) -> usize {
+    let counted = &bytes[..bytes.len().min(COUNTED)];
+    let ends = |piece: &[u8]| {
+        piece
+            .iter()
+            .map(|byte| u8::from(*byte == b'\n'))
+            .sum::<u8>()
+    };
+    counted
+        .chunks(128)
+        .map(|piece| usize::from(ends(piece)))
+        .sum()
 }
 
 /// What is wrong with a line. Of an upstream's it is told less exactly.

@@ -58,23 +58,23 @@ impl Requests {
         };
         let (method, target, old) =
             request_line(bytes, line).map_err(|fault| fault.or_cr_in(line))?;
-        let (fields, whole) = Fields::read(bytes, end + 1, Sender::Client { old })?;
-        let Some(length) = whole else {
+        let mut head = RequestHead {
+            method,
+            target,
+            old,
+            fields: Fields::default(),
+        };
+        let Some(length) = head.fields.read(bytes, end + 1, Sender::Client { old })? else {
             return Ok(None);
         };
-        match (fields.chunked, fields.length) {
+        match (head.fields.chunked, head.fields.length) {
             (true, Some(_)) => return Err(Fault::LengthAndCoding),
             (true, None) if old => return Err(Fault::CodingInOld),
             _ => {}
         }
         self.blanks = 0;
         *bytes = bytes.split_off(length);
-        Ok(Some(RequestHead {
-            method,
-            target,
-            old,
-            fields,
-        }))
+        Ok(Some(head))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io, mem,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +16,7 @@ use weir_wire::{Fault, RequestHead};
 
 use super::{
     Broken, Incoming, Service,
-    heads::{Heads, Heard},
+    heads::Heads,
     incoming::lock,
     place::Place,
     reply::{Asked, Reply},
@@ -77,26 +77,35 @@ where
         self.heads.too_late();
     }
 
-    /// The next head; `None`: the client asks for nothing more.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Heard>>> {
+    /// Asks for the answer to the next head; closes, if the client asks for nothing more.
+    fn poll_ask(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<State<V::Answer, V::Body>>> {
+        let mut side = lock(&self.side);
         loop {
-            let mut side = lock(&self.side);
-            if let Some(heard) = self.heads.next(&mut side.ahead) {
-                return Poll::Ready(Ok(Some(heard)));
-            }
-            if self.leaving && self.heads.is_empty() {
-                return Poll::Ready(Ok(None));
+            match self.heads.next(&mut side.ahead) {
+                Some(Ok(head)) => return Poll::Ready(Ok(self.ask(side, head, None))),
+                Some(Err(fault)) => {
+                    let head = self.heads.refused();
+                    return Poll::Ready(Ok(self.ask(side, head, Some(fault))));
+                }
+                None if self.leaving && self.heads.is_empty() => break,
+                None => {}
             }
             if self.heads.has_begun() {
                 self.service.head_began();
             }
-            if !ready!(side.poll_ahead(cx))? {
-                return Poll::Ready(Ok(self.heads.end()));
+            if !ready!(side.poll_ahead(cx))? && !self.heads.end() {
+                break;
             }
         }
+        Poll::Ready(Ok(State::Closing))
     }
 
-    fn ask(&self, head: RequestHead, refused: Option<Fault>) -> State<V::Answer, V::Body> {
+    fn ask(
+        &self,
+        mut side: MutexGuard<'_, Side<S>>,
+        head: RequestHead,
+        refused: Option<Fault>,
+    ) -> State<V::Answer, V::Body> {
         let RequestHead {
             method,
             target,
@@ -115,8 +124,8 @@ where
             (false, Some(length)) => Framing::Length(length),
         };
         let has_body = !matches!(framing, Framing::None);
-        let expects = fields.expects && has_body && !old;
-        let turn = lock(&self.side).begin(framing, expects);
+        let turn = side.begin(framing, fields.expects && has_body && !old);
+        drop(side);
         let mut request = Request::new(if has_body {
             Incoming::new(Arc::clone(&self.side) as _, turn)
         } else {
@@ -128,7 +137,7 @@ where
         if old {
             *request.version_mut() = Version::HTTP_10;
         }
-        State::Asked(Place::new(self.service.call(request, refused)), asked)
+        State::Asked(Place::new(|| self.service.call(request, refused)), asked)
     }
 
     /// A client that closes while its answer is awaited, where nobody else looks for that.
@@ -163,10 +172,7 @@ where
                         return Poll::Pending;
                     }
                     turns -= 1;
-                    this.state = match ready!(this.poll_head(cx))? {
-                        Some((head, refused)) => this.ask(head, refused),
-                        None => State::Closing,
-                    };
+                    this.state = ready!(this.poll_ask(cx))?;
                 }
                 State::Asked(answer, asked) => {
                     let Poll::Ready(response) = answer.poll(cx) else {

@@ -11,38 +11,46 @@ use crate::begun::Begun;
 /// How much of a refused request line is looked at, for the record.
 const KEPT: usize = 1024;
 
-/// A request's head, and why it is refused if it is.
-pub(super) type Heard = (RequestHead, Option<Fault>);
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     requests: Requests,
     begun: Begun,
-    late: bool,
+    /// Why what was begun will never be whole, by a clock or by the client's end.
+    broken: Option<Fault>,
 }
 
 impl Heads {
-    /// The next head in what was read, which loses it; `None`: more is to be read.
-    pub(super) fn next(&mut self, ahead: &mut Bytes) -> Option<Heard> {
+    /// The next head in what was read, which loses it; `None`: more is to be read. On an error see [`Heads::refused`].
+    pub(super) fn next(&mut self, ahead: &mut Bytes) -> Option<Result<RequestHead, Fault>> {
         if !ahead.is_empty()
-            && let Some(bytes) = self.begun.with(mem::take(ahead))
-            && let Some(heard) = self.look(bytes, ahead)
+            && let Some(mut bytes) = self.begun.with(mem::take(ahead))
         {
-            return Some(heard);
+            match self.requests.next(&mut bytes) {
+                Ok(Some(head)) => {
+                    *ahead = bytes;
+                    return Some(Ok(head));
+                }
+                Ok(None) => self.begun.keep(bytes),
+                Err(fault) => {
+                    self.begun.keep(bytes);
+                    return Some(Err(fault));
+                }
+            }
         }
-        let late = mem::take(&mut self.late) && !self.begun.is_empty();
-        late.then(|| self.refuse(Fault::Late))
+        let broken = self.broken.take()?;
+        (!self.begun.is_empty()).then_some(Err(broken))
     }
 
-    /// The client sends nothing more: a head that was begun will never be whole.
-    pub(super) fn end(&mut self) -> Option<Heard> {
-        (!self.begun.is_empty()).then(|| self.refuse(Fault::Unfinished))
+    /// The client sends nothing more: a head that was begun will never be whole. Whether there is one.
+    pub(super) fn end(&mut self) -> bool {
+        self.broken = Some(Fault::Unfinished);
+        !self.begun.is_empty()
     }
 
     /// The head that was begun has used up its time.
     pub(super) fn too_late(&mut self) {
-        self.late = true;
+        self.broken = Some(Fault::Late);
     }
 
     /// Whether nothing lies here of a head, or of an empty line before one.
@@ -55,22 +63,9 @@ impl Heads {
         self.begun.is_head()
     }
 
-    fn look(&mut self, mut bytes: Bytes, ahead: &mut Bytes) -> Option<Heard> {
-        match self.requests.next(&mut bytes) {
-            Ok(Some(head)) => {
-                *ahead = bytes;
-                Some((head, None))
-            }
-            Ok(None) => {
-                self.begun.keep(bytes);
-                None
-            }
-            Err(fault) => Some((refused(&bytes), Some(fault))),
-        }
-    }
-
-    fn refuse(&mut self, fault: Fault) -> Heard {
-        (refused(&self.begun.take()), Some(fault))
+    /// What stands for the head that was refused.
+    pub(super) fn refused(&mut self) -> RequestHead {
+        refused(&self.begun.take())
     }
 }
 

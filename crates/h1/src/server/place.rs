@@ -1,5 +1,6 @@
 //! Where a future runs that finds an answer. It is large, and gone when the answer begins: a connection with a long answer, or with none, is
-//! not to carry it. Its memory is kept for the thread's next request, for an allocation of that size costs as much as reading a head.
+//! not to carry it. Its memory is kept for the thread's next request, for an allocation of that size costs as much as reading a head. And it is
+//! made where it runs: one that is made elsewhere is copied over whole, five KiB of which nothing is used yet.
 
 use std::{
     any::Any,
@@ -20,15 +21,11 @@ thread_local! {
 pub(super) struct Place<F>(Box<Pin<Box<Option<F>>>>);
 
 impl<F: Future + 'static> Place<F> {
-    pub(super) fn new(future: F) -> Self {
-        let spare = SPARE.with_borrow_mut(Vec::pop);
-        match spare.map(Box::<dyn Any>::downcast::<Pin<Box<Option<F>>>>) {
-            Some(Ok(mut place)) => {
-                Pin::as_mut(&mut place).set(Some(future));
-                Self(place)
-            }
-            _ => Self(Box::new(Box::pin(Some(future)))),
-        }
+    /// `make` is called last: between it and the place there is to be nothing that could fail, or the compiler makes the future elsewhere.
+    pub(super) fn new(make: impl FnOnce() -> F) -> Self {
+        let mut place = Self(spare().unwrap_or_else(|| Box::new(Box::pin(None))));
+        Pin::as_mut(&mut place.0).set(Some(make()));
+        place
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -47,4 +44,10 @@ impl<F: Future + 'static> Place<F> {
             }
         });
     }
+}
+
+/// What a future of this kind has left.
+fn spare<F: 'static>() -> Option<Box<Pin<Box<Option<F>>>>> {
+    let place = SPARE.with_borrow_mut(Vec::pop)?;
+    place.downcast().ok()
 }

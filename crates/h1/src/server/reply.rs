@@ -2,12 +2,11 @@
 
 use std::{
     cell::Cell,
-    io::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use http_body::Body;
 
 use super::Switch;
@@ -47,33 +46,31 @@ impl<B: Body<Data = Bytes>> Reply<B> {
                 head.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
-        let declared = length(&head.headers);
-        let framing = match (declared, body.size_hint().exact()) {
+        let mut out = buffer();
+        status_line(&mut out, head.status, asked.old);
+        let said = lines(&mut out, &head.headers, switch.is_some());
+        let framing = match (said.length, body.size_hint().exact()) {
             _ if bodyless => None,
             (Some(length), _) | (None, Some(length)) => Some(Framing::Length(length)),
             _ if body.is_end_stream() => Some(Framing::Length(0)),
             _ if asked.old => Some(Framing::Close),
-            _ => Some(Framing::Chunked(announced(&head.headers, asked))),
+            _ => Some(chunked(&mut out, &head.headers, asked)),
         };
-        let says_close = head
-            .headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         let to_the_end = matches!(framing, Some(Framing::Close));
-        let keeps = asked.keeps && !says_close && !to_the_end && switch.is_none();
-
-        let mut out = buffer();
-        status_line(&mut out, head.status, asked.old);
-        lines(&mut out, &head, framing.as_ref(), switch.is_some());
+        let keeps = asked.keeps && !said.close && !to_the_end && switch.is_none();
         let told = match framing {
             Some(Framing::Length(length)) => Some(length),
             // Of what is not here: RFC 9110 section 8.6 has it for these, and nowhere else.
-            None if asked.head_only || head.status == StatusCode::NOT_MODIFIED => declared,
+            None if asked.head_only || head.status == StatusCode::NOT_MODIFIED => said.length,
             _ => None,
         };
         if let Some(length) = told {
-            write!(out, "content-length: {length}\r\n").expect("a Vec takes all");
+            let mut digits = itoa::Buffer::new();
+            line(
+                &mut out,
+                &header::CONTENT_LENGTH,
+                digits.format(length).as_bytes(),
+            );
         }
         if !keeps && switch.is_none() {
             out.extend_from_slice(b"connection: close\r\n");
@@ -104,43 +101,55 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode, old: bool) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What an answer's lines say that this side has to say in its own way.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    close: bool,
+    date: bool,
+}
+
 /// The answer's own lines, but for those that frame it and speak of the connection: they are this side's to say.
-fn lines(out: &mut Vec<u8>, head: &Parts, framing: Option<&Framing>, switches: bool) {
-    let mut dated = false;
-    for (name, value) in &head.headers {
+fn lines(out: &mut Vec<u8>, headers: &HeaderMap, switches: bool) -> Said {
+    let mut said = Said::default();
+    for (name, value) in headers {
         match *name {
-            header::CONTENT_LENGTH | header::TRANSFER_ENCODING => continue,
-            header::CONNECTION if !switches => continue,
-            header::TRAILER if !matches!(framing, Some(Framing::Chunked(_))) => continue,
-            header::DATE => dated = true,
+            header::CONTENT_LENGTH => {
+                let length = || value.to_str().ok()?.parse().ok();
+                said.length = said.length.or_else(length);
+                continue;
+            }
+            header::TRANSFER_ENCODING | header::TRAILER => continue,
+            header::CONNECTION => {
+                said.close |= value.as_bytes().eq_ignore_ascii_case(b"close");
+                if !switches {
+                    continue;
+                }
+            }
+            header::DATE => said.date = true,
             _ => {}
         }
         line(out, name, value.as_bytes());
     }
-    if framing.is_some_and(|framing| matches!(framing, Framing::Chunked(_))) {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
-    if !dated {
+    if !said.date {
         date(out);
     }
+    said
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get(header::CONTENT_LENGTH)?;
-    value.to_str().ok()?.parse().ok()
-}
-
-/// The trailers that the answer announces, where the client has a use for them (RFC 9110 section 6.5.1).
-fn announced(headers: &HeaderMap, asked: Asked) -> Vec<HeaderName> {
-    if !asked.trailers {
-        return Vec::new();
+/// What a body in chunks has in the head, and the trailers that it announces, where the client has a use for them (RFC 9110 section 6.5.1).
+fn chunked(out: &mut Vec<u8>, headers: &HeaderMap, asked: Asked) -> Framing {
+    out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    let mut announced = Vec::new();
+    for value in headers.get_all(header::TRAILER) {
+        line(out, &header::TRAILER, value.as_bytes());
+        if asked.trailers {
+            let names = value.as_bytes().split(|byte| *byte == b',');
+            announced
+                .extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        }
     }
-    headers
-        .get_all(header::TRAILER)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect()
+    Framing::Chunked(announced)
 }
 
 thread_local! {
