@@ -33,18 +33,21 @@ impl Authority {
 
     fn read(text: &str) -> Result<Self, AuthorityError> {
         // The last colon, unless it is inside the brackets of an address.
-        let (name, port) = match text.rsplit_once(':') {
-            Some((name, port)) if !port.contains(']') => (name, parse_port(port)?),
-            _ => (text, None),
+        let end = |byte: &u8| matches!(byte, b':' | b']');
+        let (name, digits) = match text.as_bytes().iter().rposition(end) {
+            Some(at) if text.as_bytes()[at] == b':' => (&text[..at], &text[at + 1..]),
+            _ => (text, ""),
         };
-        let mut text = host::name(name).ok_or(AuthorityError::Host)?;
-        let host = text.len();
-        if let Some(port) = port {
-            text.push(':');
-            text.push_str(&port.to_string());
+        let port = parse_port(digits)?;
+        let mut form = String::with_capacity(text.len());
+        host::push_name(name, &mut form).ok_or(AuthorityError::Host)?;
+        let host = form.len();
+        if port.is_some() {
+            form.push(':');
+            form.push_str(digits.trim_start_matches('0'));
         }
         Ok(Self {
-            text: text.into(),
+            text: form.into(),
             host,
             port,
         })

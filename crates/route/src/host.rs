@@ -69,9 +69,17 @@ pub enum HostPatternError {
 /// Letters, digits, `-` and `_` in labels of at most 63 bytes, 253 in all: narrower than RFC 3986's reg-name, which would allow
 /// commas and escapes and so let two programs see two hosts.
 pub(crate) fn name(text: &str) -> Option<String> {
+    let mut form = String::with_capacity(text.len());
+    push_name(text, &mut form)?;
+    Some(form)
+}
+
+/// The same, behind what is there.
+pub(crate) fn push_name(text: &str, form: &mut String) -> Option<()> {
     if let Some(literal) = text.strip_prefix('[') {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
-        return Some(format!("[{address}]"));
+        form.push_str(&format!("[{address}]"));
+        return Some(());
     }
     let text = text.strip_suffix('.').unwrap_or(text);
     let mut label = 0;
@@ -82,7 +90,13 @@ pub(crate) fn name(text: &str) -> Option<String> {
             _ => return None,
         };
     }
-    (label > 0 && text.len() <= 253).then(|| text.to_ascii_lowercase())
+    if label == 0 || text.len() > 253 {
+        return None;
+    }
+    let from = form.len();
+    form.push_str(text);
+    form[from..].make_ascii_lowercase();
+    Some(())
 }
 
 #[cfg(test)]
