@@ -131,7 +131,7 @@ impl AspNetCookie {
         let cookies = Cookies::read(headers, &self.settings.name)?;
         let text = chunks::join(&cookies)?;
         let generation = self.generation();
-        let key = self.cache.key(Via::Cookie, &text);
+        let key = self.cache.key(Via::Cookie, text.as_bytes());
         if let Some(caller) = self.cache.find(&key, generation, now) {
             return Ok(caller);
         }

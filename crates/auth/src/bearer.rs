@@ -8,11 +8,21 @@ use crate::{Denied, Withheld};
 /// so is one that is a token alone, does not begin with a scheme and a space, or names the bearer scheme anywhere else (`Bearer<TAB>x`, `Negotiate x, Bearer y`):
 /// a laxer upstream might read a token there that nobody has verified.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
-    let Some(token) = credential(headers)? else {
+    let Some(token) = bytes(headers)? else {
         return Ok(None);
     };
-    let spaces = token.iter().take_while(|byte| **byte == b' ').count();
-    let token = str::from_utf8(&token[spaces..]).map_err(|_| Denied::Malformed)?;
+    let token = str::from_utf8(token).map_err(|_| Denied::Malformed)?;
+    Ok(Some(token))
+}
+
+/// The same for whoever compares before it reads: not yet known to be text.
+pub(crate) fn bytes(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+    let Some(mut token) = credential(headers)? else {
+        return Ok(None);
+    };
+    while let Some(rest) = token.strip_prefix(b" ") {
+        token = rest;
+    }
     Ok(Some(token))
 }
 

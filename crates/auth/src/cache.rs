@@ -45,7 +45,7 @@ pub(crate) struct Key<'c> {
     number: u64,
     /// Keeps apart what one text may mean in two places.
     via: Via,
-    text: &'c str,
+    text: &'c [u8],
 }
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ struct Shard {
 
 struct Entry {
     via: Via,
-    text: Box<str>,
+    text: Box<[u8]>,
     generation: u64,
     since: SystemTime,
     until: SystemTime,
@@ -70,10 +70,9 @@ struct Entry {
 struct Numbered(u64);
 
 impl Cache {
-    pub(crate) fn key<'c>(&self, via: Via, text: &'c str) -> Key<'c> {
-        let end = text.as_bytes();
+    pub(crate) fn key<'c>(&self, via: Via, text: &'c [u8]) -> Key<'c> {
         let mut hasher = self.seed.build_hasher();
-        hasher.write(end.last_chunk::<END>().map_or(end, |end| &end[..]));
+        hasher.write(text.last_chunk::<END>().map_or(text, |end| &end[..]));
         Key {
             number: hasher.finish() ^ via as u64,
             via,
@@ -209,8 +208,8 @@ mod tests {
         let cache = Cache::default();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
         let at = |seconds| now + Duration::from_secs(seconds);
-        let long = cache.key(Via::Bearer, "long");
-        let short = cache.key(Via::Bearer, "short");
+        let long = cache.key(Via::Bearer, b"long");
+        let short = cache.key(Via::Bearer, b"short");
         cache.keep(&long, 1, &caller("ana"), Some(at(3600)), now);
         cache.keep(&short, 1, &caller("bob"), Some(at(5)), now);
         assert_eq!(cache.find(&long, 1, at(29)), Some(caller("ana")));
@@ -231,21 +230,24 @@ mod tests {
     fn only_the_same_text_in_the_same_place_is_found() {
         let cache = Cache::default();
         let now = SystemTime::UNIX_EPOCH + TIME;
-        let good = cache.key(Via::Bearer, "a.b.c");
+        let good = cache.key(Via::Bearer, b"a.b.c");
         cache.keep(&good, 0, &caller("ana"), None, now);
-        let elsewhere = cache.key(Via::Cookie, "a.b.c");
+        let elsewhere = cache.key(Via::Cookie, b"a.b.c");
         assert_eq!(cache.find(&elsewhere, 0, now), None);
         // Nor another with the same end: not the hash says who it is.
         let long = |first: char| format!("{first}{}", "x".repeat(2 * END));
         let (kept, other) = (long('a'), long('b'));
-        let kept = cache.key(Via::Bearer, &kept);
+        let kept = cache.key(Via::Bearer, kept.as_bytes());
         cache.keep(&kept, 0, &caller("bob"), None, now);
-        assert_eq!(kept.number, cache.key(Via::Bearer, &other).number);
-        assert_eq!(cache.find(&cache.key(Via::Bearer, &other), 0, now), None);
+        assert_eq!(kept.number, cache.key(Via::Bearer, other.as_bytes()).number);
+        assert_eq!(
+            cache.find(&cache.key(Via::Bearer, other.as_bytes()), 0, now),
+            None
+        );
         assert_eq!(cache.find(&kept, 0, now), Some(caller("bob")));
-        for (via, text) in [(Via::Bearer, "a.b.d"), (Via::Cookie, "a.b.c")] {
+        for (via, text) in [(Via::Bearer, b"a.b.d"), (Via::Cookie, b"a.b.c")] {
             let colliding = Key { via, text, ..good };
-            assert_eq!(cache.find(&colliding, 0, now), None, "{text}");
+            assert_eq!(cache.find(&colliding, 0, now), None, "{text:?}");
         }
         assert_eq!(cache.find(&good, 0, now), Some(caller("ana")));
     }
@@ -260,19 +262,31 @@ mod tests {
         };
         for number in 0..100_000 {
             let text = number.to_string();
-            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+            cache.keep(
+                &cache.key(Via::Bearer, text.as_bytes()),
+                0,
+                &caller("x"),
+                None,
+                now,
+            );
         }
         let entries = kept(&|shard| shard.entries.len());
         assert!(entries <= SHARDS * ROOM, "{entries}");
         let long = "x".repeat(LONGEST - 100);
         for number in 0..2_000 {
             let text = format!("{number}{long}");
-            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+            cache.keep(
+                &cache.key(Via::Bearer, text.as_bytes()),
+                0,
+                &caller("x"),
+                None,
+                now,
+            );
         }
         let bytes = kept(&|shard| shard.entries.values().map(Entry::size).sum());
         assert!((1..=SHARDS * BYTES).contains(&bytes), "{bytes}");
         assert_eq!(bytes, kept(&|shard| shard.bytes));
-        let huge = cache.key(Via::Bearer, "huge");
+        let huge = cache.key(Via::Bearer, b"huge");
         cache.keep(&huge, 0, &caller(&"x".repeat(LONGEST)), None, now);
         assert_eq!(cache.find(&huge, 0, now), None);
     }
@@ -283,12 +297,18 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + TIME;
         for number in 0..1_000 {
             let text = number.to_string();
-            cache.keep(&cache.key(Via::Bearer, &text), 0, &caller("x"), None, now);
+            cache.keep(
+                &cache.key(Via::Bearer, text.as_bytes()),
+                0,
+                &caller("x"),
+                None,
+                now,
+            );
         }
         for number in 1_000..1_100 {
             let text = number.to_string();
             cache.keep(
-                &cache.key(Via::Bearer, &text),
+                &cache.key(Via::Bearer, text.as_bytes()),
                 0,
                 &caller("x"),
                 None,

@@ -162,13 +162,15 @@ impl Jwt {
         now: SystemTime,
     ) -> Found<'v> {
         let headers: &HeaderMap = presented.headers;
-        let given = |token: Result<Option<&str>, Denied>| {
-            token.and_then(|token| self.verify(token.ok_or(Denied::Missing)?, Via::Bearer, now))
+        let told = |token: Result<Option<&[u8]>, Denied>| {
+            token.and_then(|token| self.recall(token.ok_or(Denied::Missing)?, Via::Bearer, now))
         };
+        let given =
+            |token: Result<Option<&str>, Denied>| told(token.map(|text| text.map(str::as_bytes)));
         match from {
             TokenSource::AuthorizationHeader => Found {
                 place: Place::Authorization,
-                outcome: given(bearer::token(headers)),
+                outcome: told(bearer::bytes(headers)),
             },
             TokenSource::Query => Found {
                 place: Place::Query,
@@ -217,13 +219,19 @@ impl Jwt {
 
     /// Who holds this token.
     pub fn verify(&self, token: &str, via: Via, now: SystemTime) -> Result<Arc<Caller>, Denied> {
-        if token.len() > MAX_TOKEN {
-            return Err(Denied::TooLong);
-        }
+        self.recall(token.as_bytes(), via, now)
+    }
+
+    /// The same; whether it is a text at all matters where it is not remembered.
+    fn recall(&self, token: &[u8], via: Via, now: SystemTime) -> Result<Arc<Caller>, Denied> {
         let generation = self.settings.keys.generation();
         let cached = self.cache.key(via, token);
         if let Some(caller) = self.cache.find(&cached, generation, now) {
             return Ok(caller);
+        }
+        let token = str::from_utf8(token).map_err(|_| Denied::Malformed)?;
+        if token.len() > MAX_TOKEN {
+            return Err(Denied::TooLong);
         }
         if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(Denied::Malformed);
