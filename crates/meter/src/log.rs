@@ -1,23 +1,25 @@
 //! The access log: one line per exchange, written when the exchange is over.
 //!
-//! A line is put together by the worker that had the exchange and written by a thread of its own, so that a slow disk holds back no
-//! stream: what it cannot keep up with is dropped and counted. Which exchanges are logged is the route's decision.
+//! The worker that had the exchange copies its facts; a thread of its own puts lines together and writes them, so that a slow disk holds back
+//! no stream: what it cannot keep up with is dropped and counted. Which exchanges are logged is the route's decision.
 
 mod audit;
 mod entry;
 mod file;
 mod json;
 mod queue;
+mod record;
 mod sink;
 mod target;
 mod text;
 mod time;
 
-use std::{cell::RefCell, io, sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 pub use audit::{AuditLog, Event, Refused};
 pub use entry::{Entry, Level, StreamFacts};
 use queue::Queue;
+use record::Form;
 use sink::Sink;
 pub use target::{Format, Target};
 
@@ -26,13 +28,8 @@ use crate::Meter;
 /// How long a flush waits for a disk that hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lines larger than this do not keep their worker's scratch buffer.
-const SCRATCH: usize = 16 * 1024;
-
 /// An open access log. Shared by all workers; the last lines are written when it is dropped.
 pub struct AccessLog {
-    format: Format,
-    service: Box<str>,
     queue: Arc<Queue>,
 }
 
@@ -45,30 +42,19 @@ impl AccessLog {
         let sink = Sink::open(target)?;
         let queue = Queue::new(meter.log_dropped());
         let writer = Arc::clone(&queue);
-        thread::Builder::new()
-            .name("weir-log".to_owned())
-            .spawn(move || writer.drain_into(sink))?;
-        Ok(Self {
+        let form = Form {
             format,
             service: service.into(),
-            queue,
-        })
+        };
+        thread::Builder::new()
+            .name("weir-log".to_owned())
+            .spawn(move || writer.drain_into(sink, &form))?;
+        Ok(Self { queue })
     }
 
     /// Puts a line on its way. Never blocks on the disk; a line for which there is no room is dropped and counted.
-    pub fn write(&self, entry: &Entry<'_>) {
-        thread_local! {
-            static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            match self.format {
-                Format::Json => json::write(entry, &self.service, line),
-                Format::Text => text::write(entry, line),
-            }
-            self.queue.push(line);
-            line.shrink_to(SCRATCH);
-        });
+    pub fn write(&self, entry: &Entry<&[u8]>) {
+        self.queue.push(|records| records.exchange(entry));
     }
 
     /// Waits until every line so far is written, at most five seconds; whether that was enough. Blocks: not for an async worker in
@@ -88,9 +74,7 @@ impl Drop for AccessLog {
 
 impl std::fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessLog")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        f.write_str("AccessLog")
     }
 }
 

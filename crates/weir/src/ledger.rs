@@ -6,7 +6,10 @@ mod closing;
 
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header,
+    uri::PathAndQuery,
+};
 use tokio::time::Instant;
 use weir_auth::Caller;
 use weir_limit::Slot;
@@ -43,7 +46,8 @@ struct Facts {
     connection: Arc<Client>,
     client: IpAddr,
     method: Method,
-    path: String,
+    /// Shared with the request's head, as the user agent is.
+    target: Option<PathAndQuery>,
     version: Version,
     user_agent: Option<HeaderValue>,
     https: bool,
@@ -75,6 +79,11 @@ impl Facts {
     fn tenant(&self) -> Option<&str> {
         self.caller.as_ref()?.tenant.as_deref()
     }
+
+    /// Without the query, which may carry secrets.
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
 }
 
 impl Ledger {
@@ -94,11 +103,11 @@ impl Ledger {
             connection: Arc::clone(client),
             client: sender.address,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            target: request.uri().path_and_query().cloned(),
             version: request.version(),
             user_agent: request.headers().get(header::USER_AGENT).cloned(),
             https: sender.https,
-            origin: weir_auth::cors::origin(request.headers()).cloned(),
+            origin: None,
             wish: None,
             stall: request.extensions().get().cloned(),
             trace: TraceContext::from_headers(request.headers()),
@@ -120,10 +129,13 @@ impl Ledger {
         }
     }
 
-    /// The route is known: from here on it is counted there.
-    pub(crate) fn routed(&mut self, gateway: &Gateway, route: usize) {
+    /// The route is known: from here on it is counted there. Whose page asks matters where the route answers other sites.
+    pub(crate) fn routed(&mut self, gateway: &Gateway, route: usize, headers: &HeaderMap) {
         self.facts.route = Some(route);
         self.facts.series = Arc::clone(&gateway.series[route]);
+        if gateway.plan.routes[route].cors.is_some() {
+            self.facts.origin = weir_auth::cors::origin(headers).cloned();
+        }
     }
 
     /// How the client would have the answer compressed, where its route compresses.
@@ -181,7 +193,7 @@ impl Ledger {
         if let Refusal::Send(error) = refusal {
             tracing::debug!(
                 error = error as &dyn std::error::Error,
-                path = self.facts.path,
+                path = self.facts.path(),
                 "no answer from the upstream"
             );
         }
@@ -207,7 +219,7 @@ impl Ledger {
                 user: facts.user(),
                 client: facts.client,
                 method: access::word(&facts.method),
-                path: &facts.path,
+                path: facts.path(),
                 route: facts.series.name(),
                 status: refusal.status().as_u16(),
                 reason: refusal.reason(),
@@ -222,7 +234,7 @@ impl Ledger {
 
     /// What finds this exchange in every log: the trace's id.
     pub(crate) fn request_id(&self) -> String {
-        self.facts.trace.trace_id_hex()
+        self.facts.trace.trace_id().to_owned()
     }
 
     /// The answer's head is about to go out: what is told on every answer of the listener and the route is added to it. Says how the body

@@ -127,7 +127,7 @@ async fn exchange(
     }
     let asked = locate(&gateway.plan, &head)?;
     let route = &gateway.plan.routes[asked.route];
-    ledger.routed(gateway, asked.route);
+    ledger.routed(gateway, asked.route, &head.headers);
     if !client.is_for(gateway, asked.authority.as_ref().map(Authority::host)) {
         return Err(Refusal::Misdirected);
     }

@@ -4,10 +4,11 @@
 use std::{cell::RefCell, io, net::IpAddr, sync::Arc, thread, time::SystemTime};
 
 use super::{
-    PATIENCE, Target,
-    entry::{Fields, Value},
+    Format, PATIENCE, Target,
+    entry::{Fields, Value, name},
     json,
     queue::Queue,
+    record::Form,
     sink::Sink,
 };
 use crate::{Meter, trace::TraceContext};
@@ -63,9 +64,13 @@ impl AuditLog {
         let sink = Sink::open(target)?;
         let queue = Queue::new(meter.log_dropped());
         let writer = Arc::clone(&queue);
+        let form = Form {
+            format: Format::Json,
+            service: service.into(),
+        };
         thread::Builder::new()
             .name("weir-audit".to_owned())
-            .spawn(move || writer.drain_into(sink))?;
+            .spawn(move || writer.drain_into(sink, &form))?;
         Ok(Self {
             service: service.into(),
             queue,
@@ -80,7 +85,7 @@ impl AuditLog {
         LINE.with_borrow_mut(|line| {
             line.clear();
             json::object(line, |fields| event.fields(&self.service, fields));
-            self.queue.push(line);
+            self.queue.push(|records| records.line(line));
         });
     }
 
@@ -92,23 +97,23 @@ impl AuditLog {
 
 impl Event<'_> {
     fn fields(&self, service: &str, line: &mut impl Fields) {
-        use Value::{Address, Id, Null, Number, Text, Time};
-        line.field("timestamp", Time(self.timestamp));
-        line.field("service", Text(service));
-        line.field("event", Text(self.event));
+        use Value::{Address, Null, Number, Text, Time};
+        line.field(name!("timestamp"), Time(self.timestamp));
+        line.field(name!("service"), Text(service));
+        line.field(name!("event"), Text(self.event));
         if let Some(refused) = &self.refused {
-            line.field("reason", Text(refused.reason));
-            line.field("trace_id", Id(&refused.trace.trace_id));
-            line.field("tenant_id", refused.tenant.map_or(Null, Text));
-            line.field("user_id", refused.user.map_or(Null, Text));
-            line.field("client", Address(refused.client));
-            line.field("method", Text(refused.method));
-            line.field("path", Text(refused.path));
-            line.field("route", Text(refused.route));
-            line.field("status", Number(refused.status.into()));
+            line.field(name!("reason"), Text(refused.reason));
+            line.field(name!("trace_id"), Text(refused.trace.trace_id()));
+            line.field(name!("tenant_id"), refused.tenant.map_or(Null, Text));
+            line.field(name!("user_id"), refused.user.map_or(Null, Text));
+            line.field(name!("client"), Address(refused.client));
+            line.field(name!("method"), Text(refused.method));
+            line.field(name!("path"), Text(refused.path));
+            line.field(name!("route"), Text(refused.route));
+            line.field(name!("status"), Number(refused.status.into()));
         }
         if let Some(detail) = self.detail {
-            line.field("detail", Text(detail));
+            line.field(name!("detail"), Text(detail));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Lines on their way from the workers to the writer: one buffer that the writer takes as a whole.
+//! Between the workers and the writer: one batch of lines to be, which the writer takes as a whole.
 //!
 //! Rejected: a channel of lines. It bounds their number, not their bytes, costs an allocation per line, and wakes the writer for each.
 
@@ -9,9 +9,12 @@ use std::{
 
 use prometheus::IntCounter;
 
-use super::sink::Sink;
+use super::{
+    record::{Form, Records},
+    sink::Sink,
+};
 
-/// Most bytes waiting: some ten thousand lines. There may be as many again in the writer's hands.
+/// Most bytes waiting: some ten thousand lines, of which a last one may be too many. There may be as many again in the writer's hands.
 const ROOM: usize = 4 << 20;
 
 /// With so many bytes waiting the writer gathers no longer.
@@ -21,6 +24,9 @@ const ENOUGH: usize = ROOM / 8;
 /// wake-up, a look at the file and a write, and whatever the workers had in the caches of its core; at five milliseconds these were six
 /// percent of weir's CPU in a duet at a thousand requests a second. Whoever flushes or closes does not wait for it.
 const GATHER: Duration = Duration::from_millis(100);
+
+/// Lines that are put together and written at once, a few hundred kilobytes.
+const TOGETHER: usize = 512;
 
 /// Between the workers and the writer.
 pub(super) struct Queue {
@@ -34,9 +40,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    buffer: Vec<u8>,
-    /// In `buffer`.
-    lines: u64,
+    batch: Records,
     /// Batches the writer has taken, and those that it is done with.
     taken: u64,
     done: u64,
@@ -57,17 +61,16 @@ impl Queue {
         })
     }
 
-    /// Appends a line, or drops it if there is no room.
-    pub(super) fn push(&self, line: &[u8]) {
+    /// Lets `add` append one line, or drops it if there is no room.
+    pub(super) fn push(&self, add: impl FnOnce(&mut Records)) {
         let mut state = self.lock();
-        if state.buffer.len() + line.len() > ROOM {
+        if state.batch.size() >= ROOM {
             drop(state);
             self.dropped.inc();
             return;
         }
-        state.buffer.extend_from_slice(line);
-        state.lines += 1;
-        let enough = state.buffer.len() > ENOUGH && !std::mem::replace(&mut state.hurry, true);
+        add(&mut state.batch);
+        let enough = state.batch.size() > ENOUGH && !std::mem::replace(&mut state.hurry, true);
         let wake = std::mem::take(&mut state.asleep) || enough;
         drop(state);
         if wake {
@@ -79,7 +82,7 @@ impl Queue {
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
-        let batch = state.taken + u64::from(!state.buffer.is_empty());
+        let batch = state.taken + u64::from(!state.batch.is_empty());
         while state.done < batch {
             state.hurry = true;
             self.work.notify_one();
@@ -103,11 +106,11 @@ impl Queue {
     }
 
     /// The writer's life.
-    pub(super) fn drain_into(&self, mut sink: Sink) {
-        let mut batch = Vec::new();
+    pub(super) fn drain_into(&self, mut sink: Sink, form: &Form) {
+        let mut batch = Records::default();
         let mut failing = false;
-        while let Some(lines) = self.take(&mut batch) {
-            match sink.write(&batch) {
+        while self.take(&mut batch) {
+            batch.lines(form, TOGETHER, |text, lines| match sink.write(text) {
                 Ok(()) => failing = false,
                 Err(error) => {
                     self.dropped.inc_by(lines);
@@ -119,21 +122,20 @@ impl Queue {
                         );
                     }
                 }
-            }
+            });
             self.lock().done += 1;
             self.written.notify_all();
         }
     }
 
-    /// Waits for lines, swaps them into `batch` and says how many; `None`: closed and empty.
-    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
-        batch.clear();
+    /// Waits for lines and swaps them into `batch`; false: closed and empty.
+    fn take(&self, batch: &mut Records) -> bool {
         // A burst may have made it large; an idle weir shall not keep it.
-        batch.shrink_to(ROOM / 64);
+        batch.clear(ROOM / 64);
         let mut state = self.lock();
-        while state.buffer.is_empty() {
+        while state.batch.is_empty() {
             if state.closed {
-                return None;
+                return false;
             }
             state.asleep = true;
             state = self
@@ -148,8 +150,8 @@ impl Queue {
         state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         state.hurry = false;
         state.taken += 1;
-        std::mem::swap(&mut state.buffer, batch);
-        Some(std::mem::take(&mut state.lines))
+        std::mem::swap(&mut state.batch, batch);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,6 +162,18 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Format;
+
+    fn push(queue: &Queue, line: &[u8]) {
+        queue.push(|records| records.line(line));
+    }
+
+    fn form() -> Form {
+        Form {
+            format: Format::Json,
+            service: "weir".into(),
+        }
+    }
 
     fn counter() -> IntCounter {
         IntCounter::new("c", "c").expect("a valid name")
@@ -171,9 +185,9 @@ mod tests {
         let queue = Queue::new(dropped.clone());
         let line = vec![b'x'; ROOM / 4];
         for _ in 0..6 {
-            queue.push(&line);
+            push(&queue, &line);
         }
-        assert_eq!((dropped.get(), queue.lock().lines), (2, 4));
+        assert_eq!(dropped.get(), 2);
         assert!(!queue.flush(Duration::from_millis(1)), "nobody writes");
     }
 
@@ -182,10 +196,10 @@ mod tests {
         let dropped = counter();
         let queue = Queue::new(dropped.clone());
         let writer = Arc::clone(&queue);
-        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken()));
+        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken(), &form()));
         for expected in [2, 4] {
-            queue.push(b"a\n");
-            queue.push(b"b\n");
+            push(&queue, b"a\n");
+            push(&queue, b"b\n");
             assert!(queue.flush(Duration::from_secs(30)));
             assert_eq!(dropped.get(), expected);
         }
@@ -196,9 +210,9 @@ mod tests {
     #[test]
     fn a_flood_is_not_gathered_until_there_is_no_room() {
         let queue = Queue::new(counter());
-        queue.push(&vec![b'x'; ENOUGH]);
+        push(&queue, &vec![b'x'; ENOUGH / 2]);
         assert!(!queue.lock().hurry);
-        queue.push(b"\n");
+        push(&queue, &vec![b'x'; ENOUGH / 2]);
         assert!(queue.lock().hurry);
     }
 
@@ -206,7 +220,7 @@ mod tests {
     fn closing_an_idle_queue_ends_the_writer() {
         let queue = Queue::new(counter());
         let writer = Arc::clone(&queue);
-        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken()));
+        let thread = std::thread::spawn(move || writer.drain_into(Sink::broken(), &form()));
         queue.close();
         thread.join().expect("no panic");
         assert!(queue.flush(Duration::ZERO), "nothing is left");

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{
-    entry::{Entry, Fields, Value},
+    entry::{Entry, Fields, Name, Value},
     json, time,
 };
 
@@ -19,7 +19,7 @@ const ELSEWHERE: [&str; 7] = [
 ];
 
 /// Appends the line and its end.
-pub(super) fn write(entry: &Entry<'_>, line: &mut Vec<u8>) {
+pub(super) fn write(entry: &Entry<&[u8]>, line: &mut Vec<u8>) {
     write_head(entry, line).expect("a Vec takes all");
     entry.fields("", &mut Rest(line));
     line.push(b'\n');
@@ -29,10 +29,10 @@ pub(super) fn write(entry: &Entry<'_>, line: &mut Vec<u8>) {
 struct Rest<'l>(&'l mut Vec<u8>);
 
 impl Fields for Rest<'_> {
-    fn field(&mut self, name: &'static str, value: Value<'_>) {
-        if !ELSEWHERE.contains(&name) && !matches!(value, Value::Null) {
+    fn field(&mut self, name: &'static Name, value: Value<'_>) {
+        if !ELSEWHERE.contains(&name.word) && !matches!(value, Value::Null) {
             self.0.push(b' ');
-            self.0.extend_from_slice(name.as_bytes());
+            self.0.extend_from_slice(name.word.as_bytes());
             self.0.push(b'=');
             write_value(value, self.0).expect("a Vec takes all");
         }
@@ -40,12 +40,12 @@ impl Fields for Rest<'_> {
 }
 
 /// `2026-11-20T08:00:00.123Z info POST /chat/backend/run 200 2082.500ms`
-fn write_head(entry: &Entry<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
+fn write_head(entry: &Entry<&[u8]>, line: &mut Vec<u8>) -> std::io::Result<()> {
     line.extend_from_slice(&time::text(entry.timestamp));
     write!(line, " {} ", entry.level.as_str())?;
-    write_word(entry.method, line)?;
+    write_bytes(entry.method, line)?;
     line.push(b' ');
-    write_word(entry.path, line)?;
+    write_bytes(entry.path, line)?;
     write!(line, " {} ", entry.status)?;
     json::write_millis(entry.duration, line);
     line.extend_from_slice(b"ms");
@@ -54,9 +54,8 @@ fn write_head(entry: &Entry<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
 
 fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
     match value {
-        Value::Text(text) => write_word(text, line)?,
-        Value::Bytes(bytes) => write_word(&String::from_utf8_lossy(bytes), line)?,
-        Value::Id(id) => json::write_id(id, line),
+        Value::Text(text) | Value::Word(text) => write_word(text, line)?,
+        Value::Bytes(bytes) => write_bytes(bytes, line)?,
         Value::Number(number) => json::write_number(number, line),
         Value::Millis(duration) => json::write_millis(duration, line),
         Value::Time(at) => line.extend_from_slice(&time::text(at)),
@@ -64,6 +63,10 @@ fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
         Value::Null => {}
     }
     Ok(())
+}
+
+fn write_bytes(bytes: &[u8], line: &mut Vec<u8>) -> std::io::Result<()> {
+    write_word(&String::from_utf8_lossy(bytes), line)
 }
 
 /// As it is if it is one plain word, else in quotes. Everything but ASCII is escaped within them: a terminal acts on more control
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
     use crate::log::entry::tests::sample;
 
-    fn line(entry: &Entry<'_>) -> String {
+    fn line(entry: &Entry<&[u8]>) -> String {
         let mut line = Vec::new();
         write(entry, &mut line);
         String::from_utf8(line).expect("ASCII")
@@ -95,7 +98,7 @@ mod tests {
     fn reads_well() {
         let mut entry = sample();
         (entry.stream, entry.tenant) = (None, None);
-        entry.user = Some("Anna Müller");
+        entry.user = Some("Anna Müller".as_bytes());
         let text = line(&entry);
         assert_eq!(
             text,
@@ -110,7 +113,7 @@ mod tests {
     fn nothing_a_peer_sends_breaks_the_line() {
         let agent: Vec<u8> = (0..=255).cycle().take(10_000).collect();
         let mut entry = sample();
-        (entry.path, entry.user) = ("/a\n2026 b\u{9b}31m", Some(""));
+        (entry.path, entry.user) = ("/a\n2026 b\u{9b}31m".as_bytes(), Some(b"".as_slice()));
         entry.user_agent = Some(&agent);
         let text = line(&entry);
         assert!(text.contains(r#" "/a\n2026 b\u{9b}31m" 200 "#), "{text}");

@@ -1,11 +1,28 @@
 //! A time as the log writes it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    cell::Cell,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-20T08:00:00.123Z`. A time before 1970 is written as its beginning: the clock is wrong.
 pub(super) fn text(time: SystemTime) -> [u8; 24] {
+    thread_local! {
+        /// The last second that was asked for: under load it is nearly always this one.
+        static LAST: Cell<(u64, [u8; 24])> = const { Cell::new((0, *b"1970-01-01T00:00:00.000Z")) };
+    }
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (second, mut text) = LAST.get();
+    if second != since.as_secs() {
+        text = whole(since.as_secs());
+        LAST.set((since.as_secs(), text));
+    }
+    text[20..23].copy_from_slice(&digits::<3>(since.subsec_millis().into()));
+    text
+}
+
+fn whole(seconds: u64) -> [u8; 24] {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let mut text = *b"0000-00-00T00:00:00.000Z";
     text[..4].copy_from_slice(&digits::<4>(year));
@@ -14,7 +31,6 @@ pub(super) fn text(time: SystemTime) -> [u8; 24] {
     text[11..13].copy_from_slice(&digits::<2>(second / 3_600));
     text[14..16].copy_from_slice(&digits::<2>(second / 60 % 60));
     text[17..19].copy_from_slice(&digits::<2>(second % 60));
-    text[20..23].copy_from_slice(&digits::<3>(since.subsec_millis().into()));
     text
 }
 

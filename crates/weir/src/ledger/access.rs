@@ -10,33 +10,39 @@ use super::Facts;
 
 impl Facts {
     pub(super) fn write(&self, summary: &Summary, duration: Duration) {
-        let stream = summary.stream.as_ref().map(|stream| StreamFacts {
-            first_byte: summary.first_byte,
-            first_event: stream.first_event,
-            events: stream.events,
-            max_gap: stream.max_gap,
-            dialect: stream.dialect.and_then(weir_llm::Dialect::name),
-            model: stream.usage.iter().find_map(|used| used.model.as_deref()),
-            input_tokens: (!stream.usage.is_empty())
-                .then(|| stream.usage.iter().map(|used| used.input).sum()),
-            output_tokens: (!stream.usage.is_empty())
-                .then(|| stream.usage.iter().map(|used| used.output).sum()),
-            conversation: stream.conversation.as_deref(),
+        let stream = summary.stream.as_ref().map(|stream| {
+            Box::new(StreamFacts {
+                first_byte: summary.first_byte,
+                first_event: stream.first_event,
+                events: stream.events,
+                max_gap: stream.max_gap,
+                dialect: stream.dialect.and_then(weir_llm::Dialect::name),
+                model: stream
+                    .usage
+                    .iter()
+                    .find_map(|used| used.model.as_deref())
+                    .map(str::as_bytes),
+                input_tokens: (!stream.usage.is_empty())
+                    .then(|| stream.usage.iter().map(|used| used.input).sum()),
+                output_tokens: (!stream.usage.is_empty())
+                    .then(|| stream.usage.iter().map(|used| used.output).sum()),
+                conversation: stream.conversation.as_deref().map(str::as_bytes),
+            })
         });
         self.gateway.log.write(&Entry {
             timestamp: SystemTime::now(),
             level: level(summary.outcome, self.status),
-            trace: &self.trace,
-            tenant: self.tenant(),
-            user: self.user(),
+            trace: self.trace,
+            tenant: self.tenant().map(str::as_bytes),
+            user: self.user().map(str::as_bytes),
             message: "exchange",
-            method: word(&self.method),
-            path: &self.path,
+            method: word(&self.method).as_bytes(),
+            path: self.path().as_bytes(),
             status: self.status,
             version: protocol(self.version),
             duration,
-            route: self.series.name(),
-            upstream: self.server.as_deref(),
+            route: self.series.name().as_bytes(),
+            upstream: self.server.as_deref().map(str::as_bytes),
             client: self.client,
             outcome: summary.outcome.as_str(),
             reason: self.reason,

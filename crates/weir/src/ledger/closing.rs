@@ -153,12 +153,13 @@ fn figure(used: &Usage) -> Option<u64> {
 impl Drop for Facts {
     /// Only the pipeline can drop it unclosed: the client left before there was an answer, or weir had to stop.
     fn drop(&mut self) {
+        if self.busy.is_none() {
+            return;
+        }
         let outcome = if self.connection.downstream.is_cut() {
             Outcome::Shutdown
         } else {
-            if self.busy.is_some() {
-                self.connection.downstream.abandoned();
-            }
+            self.connection.downstream.abandoned();
             Outcome::ClientGone
         };
         self.close(&Summary {

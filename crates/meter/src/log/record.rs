@@ -1,0 +1,177 @@
+//! Access lines on their way: what a worker copies, and the writer makes lines of.
+//!
+//! A line is put together by the writer, a batch at a time. That takes some three thousand instructions, spread over a hundred lines of code: in
+//! a batch they stay in the processor's cache, where a worker has to fetch them anew for every request. What it copies is the facts as they
+//! are, and the texts one behind the other.
+
+use super::{
+    Format,
+    entry::Entry,
+    json::{self, SHOWN},
+    text,
+};
+
+/// Of a text this much is copied: more than is shown, so that the line says that there was more.
+const COPIED: usize = SHOWN + 4;
+
+/// Lines that wait.
+#[derive(Default)]
+pub(super) struct Records {
+    records: Vec<Record>,
+    texts: Vec<u8>,
+}
+
+/// One of them.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of the large one, and boxed it would be an allocation for each"
+)]
+enum Record {
+    /// An exchange.
+    Exchange(Entry<Span>),
+    /// Put together already.
+    Line(Span),
+}
+
+/// Where a text stands.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    from: usize,
+    length: usize,
+}
+
+/// What all lines of a log have in common.
+pub(super) struct Form {
+    pub(super) format: Format,
+    /// The `service` field.
+    pub(super) service: Box<str>,
+}
+
+impl Records {
+    /// What an exchange's line is to be made of.
+    pub(super) fn exchange(&mut self, entry: &Entry<&[u8]>) {
+        let texts = &mut self.texts;
+        let record = entry.map(|text| copy(&text[..text.len().min(COPIED)], texts));
+        self.records.push(Record::Exchange(record));
+    }
+
+    /// A line with its end.
+    pub(super) fn line(&mut self, line: &[u8]) {
+        let line = copy(line, &mut self.texts);
+        self.records.push(Record::Line(line));
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.texts.len() + self.records.len() * size_of::<Record>()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Forgets all of them, and most of the room of those beyond so many bytes.
+    pub(super) fn clear(&mut self, kept: usize) {
+        self.records.clear();
+        self.records.shrink_to(kept / size_of::<Record>());
+        self.texts.clear();
+        self.texts.shrink_to(kept);
+    }
+
+    /// Puts them together, at most `most` at once, and hands each part with the number of its lines to `write`.
+    pub(super) fn lines(&self, form: &Form, most: usize, mut write: impl FnMut(&[u8], u64)) {
+        let mut lines = Vec::new();
+        for records in self.records.chunks(most) {
+            lines.clear();
+            for record in records {
+                self.put(record, form, &mut lines);
+            }
+            write(&lines, records.len() as u64);
+        }
+    }
+
+    fn put(&self, record: &Record, form: &Form, lines: &mut Vec<u8>) {
+        let text = |span: Span| &self.texts[span.from..][..span.length];
+        match record {
+            Record::Line(line) => lines.extend_from_slice(text(*line)),
+            Record::Exchange(record) => {
+                let entry = record.map(text);
+                match form.format {
+                    Format::Json => json::write(&entry, &form.service, lines),
+                    Format::Text => text::write(&entry, lines),
+                }
+            }
+        }
+    }
+}
+
+fn copy(text: &[u8], texts: &mut Vec<u8>) -> Span {
+    let from = texts.len();
+    texts.extend_from_slice(text);
+    Span {
+        from,
+        length: text.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::entry::tests::sample;
+
+    fn lines(records: &Records, format: Format, most: usize) -> Vec<(Vec<u8>, u64)> {
+        let form = Form {
+            format,
+            service: "weir".into(),
+        };
+        let mut parts = Vec::new();
+        records.lines(&form, most, |text, lines| {
+            parts.push((text.to_vec(), lines))
+        });
+        parts
+    }
+
+    #[test]
+    fn a_copy_makes_the_same_line_whatever_it_holds() {
+        let agent: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let broken = ["é".repeat(SHOWN).as_bytes(), b"\xff"].concat();
+        for cut in [
+            0,
+            1,
+            7,
+            8,
+            SHOWN - 1,
+            SHOWN,
+            SHOWN + 1,
+            COPIED,
+            COPIED + 1,
+            5000,
+        ] {
+            let mut entry = sample();
+            entry.path = &agent[..cut];
+            entry.user = Some(&broken[..cut.min(broken.len())]);
+            entry.user_agent = Some(&agent[agent.len() - cut..]);
+            let mut records = Records::default();
+            records.exchange(&entry);
+            let mut json = Vec::new();
+            json::write(&entry, "weir", &mut json);
+            assert_eq!(lines(&records, Format::Json, 9), [(json, 1)], "{cut}");
+            let mut words = Vec::new();
+            text::write(&entry, &mut words);
+            assert_eq!(lines(&records, Format::Text, 9), [(words, 1)], "{cut}");
+        }
+    }
+
+    #[test]
+    fn lines_keep_their_order_and_come_so_many_at_once() {
+        let mut records = Records::default();
+        for line in [b"a\n", b"b\n", b"c\n"] {
+            records.line(line);
+        }
+        let parts = [(b"a\nb\n".to_vec(), 2), (b"c\n".to_vec(), 1)];
+        assert_eq!(lines(&records, Format::Json, 2), parts);
+        records.clear(0);
+        assert!(records.is_empty() && records.size() == 0);
+        assert_eq!(lines(&records, Format::Json, 2), []);
+    }
+}
