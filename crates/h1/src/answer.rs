@@ -9,7 +9,8 @@ use crate::body::Framing;
 /// What a head begins.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) parts: response::Parts,
+    /// Boxed: it goes through many hands.
+    pub(crate) parts: Box<response::Parts>,
     pub(crate) framing: Framing,
     /// Whether another request may follow on the connection, as far as the head says.
     pub(crate) kept: bool,
@@ -35,7 +36,7 @@ impl Answer {
         // Two readers could differ on where such an answer ends.
         let doubtful = fields.chunked && fields.length.is_some();
         let kept = fields.keeps(old) && !doubtful && !matches!(framing, Framing::Close);
-        let mut parts = Response::new(()).into_parts().0;
+        let mut parts = Box::new(Response::new(()).into_parts().0);
         parts.status = status;
         parts.version = if old {
             Version::HTTP_10

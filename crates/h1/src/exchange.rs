@@ -108,7 +108,7 @@ where
     pub fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<response::Parts, Fault<B::Error>>> {
+    ) -> Poll<Result<Box<response::Parts>, Fault<B::Error>>> {
         loop {
             self.upload.poll(&mut self.io, cx)?;
             let read = ready!(lent::poll_bytes(&mut self.io, cx, FIRST_READ)).map_err(Fault::Io)?;

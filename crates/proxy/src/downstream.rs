@@ -78,21 +78,8 @@ impl Downstream {
         self.cut.load(Relaxed)
     }
 
-    /// Resolves when [`Downstream::cut`] is called: for an exchange that has no body yet.
-    pub async fn was_cut(self: &Arc<Self>) {
-        let seat = self.seat();
-        poll_fn(|cx| {
-            if self.is_cut() {
-                return Poll::Ready(());
-            }
-            seat.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// A place for one body on this connection.
-    pub(crate) fn seat(self: &Arc<Self>) -> Seat {
+    /// A place for one exchange on this connection.
+    pub fn seat(self: &Arc<Self>) -> Seat {
         let mut seats = self.seats();
         let place = seats.free.pop().unwrap_or_else(|| {
             seats.wakers.push(None);
@@ -101,15 +88,18 @@ impl Downstream {
         Seat {
             downstream: Arc::clone(self),
             place,
+            waits: false,
             said: None,
         }
     }
 
-    /// From now until the guard is dropped an exchange waits on an upstream: a client that closes its sending side has left.
-    pub fn wait_on_upstream(self: &Arc<Self>) -> Waiting {
+    /// The same for one that waits on an upstream from now on: a client that closes its sending side has left.
+    pub fn wait_on_upstream(self: &Arc<Self>) -> Seat {
         self.waiting.fetch_add(1, Relaxed);
         self.began_waiting.notify_one();
-        Waiting(Arc::clone(self))
+        let mut seat = self.seat();
+        seat.waits = true;
+        seat
     }
 
     /// Whether any exchange waits on an upstream right now.
@@ -180,16 +170,37 @@ impl Downstream {
     }
 }
 
-/// One body's place on its connection: how it is woken, and whether what it said last has left.
+/// One exchange's place on its connection, first the pipeline's and then its body's: how it is woken, whether it waits on an upstream, and
+/// whether what its body said last has left.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub struct Seat {
     downstream: Arc<Downstream>,
     place: usize,
+    waits: bool,
     /// The flushes at the time of its last words.
     said: Option<u64>,
 }
 
 impl Seat {
+    /// Resolves when [`Downstream::cut`] is called: for an exchange that has no body yet.
+    pub async fn was_cut(&self) {
+        poll_fn(|cx| {
+            if self.downstream.is_cut() {
+                return Poll::Ready(());
+            }
+            self.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Nothing more is awaited of the upstream.
+    pub(crate) fn waits_no_more(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.downstream.waiting.fetch_sub(1, Relaxed);
+        }
+    }
+
     /// Wakes this body at the cut, and at the next flush after its last words.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut seats = self.downstream.seats();
@@ -220,22 +231,13 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.waits_no_more();
         if self.said.is_some() {
             self.downstream.speaking.fetch_sub(1, Relaxed);
         }
         let mut seats = self.downstream.seats();
         seats.wakers[self.place] = None;
         seats.free.push(self.place);
-    }
-}
-
-/// While it lives, an exchange waits on an upstream.
-#[derive(Debug)]
-pub struct Waiting(Arc<Downstream>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 

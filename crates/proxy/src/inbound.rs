@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, response};
 use weir_llm::Media;
 
-use crate::{hop::HopByHop, incoming::Incoming};
+use crate::hop::{self, HopByHop};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -29,83 +29,88 @@ pub struct Kind {
     pub bodyless: bool,
 }
 
-impl Kind {
-    /// Decides from the answer's head; `always` is the route's `stream = true`.
-    pub fn of(method: &Method, head: &response::Parts, body: &Incoming, always: bool) -> Self {
-        // Walked once: to look each of them up takes three times as long in a map of this size.
-        let (mut chunked, mut sized, mut encoded, mut kind) = (false, false, false, None);
-        for (name, value) in &head.headers {
-            match name.as_str() {
-                "transfer-encoding" => chunked = true,
-                "content-length" => sized = true,
-                "content-encoding" => encoded |= !is_no_coding(value),
-                "content-type" if kind.is_none() => kind = Some(value),
-                _ => {}
+/// Decides what an upstream's answer is, takes away what was of its hop, and adds what a stream needs on its way through further proxies.
+/// `always` is the route's `stream = true`; `over`: there is nothing to come of its body.
+pub fn inbound(method: &Method, head: &mut response::Parts, over: bool, always: bool) -> Kind {
+    // Walked once: to look each of them up takes three times as long in a map of this size.
+    let (mut chunked, mut sized, mut encoded, mut kind) = (false, false, false, None);
+    let mut of_hop = false;
+    for (name, value) in &head.headers {
+        match name.as_str() {
+            "content-length" => sized = true,
+            "content-encoding" => encoded |= !is_no_coding(value),
+            "content-type" if kind.is_none() => kind = Some(value),
+            name => {
+                chunked |= name == "transfer-encoding";
+                of_hop |= stays_here(name);
             }
         }
-        sized &= !chunked;
-        let bodyless = *method == Method::HEAD
-            || head.status.is_informational()
-            || matches!(
-                head.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
-        let essence = kind.map_or("", essence_of);
-        let stream = !bodyless && (is_stream_type(essence) || (always && !sized));
-        let media = Media::of(essence.as_bytes());
-        let readable = stream && media == Media::Sse && !encoded;
-        Self {
-            stream,
-            media,
-            readable,
-            injectable: readable && !sized,
-            json: !stream && !bodyless && is_json(essence) && !encoded,
-            encoded,
-            close_delimited: head.version < Version::HTTP_2
-                && !sized
-                && !chunked
-                && !bodyless
-                && !body.is_end_stream(),
-            bodyless,
-        }
     }
-}
-
-fn is_json(essence: &str) -> bool {
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-/// Takes away what was of the upstream's hop and adds what a stream needs on its way through further proxies.
-pub fn inbound(status: StatusCode, headers: &mut HeaderMap, stream: bool) {
     // RFC 9112 section 6.3: the coding decides, and a forwarder takes the length away. RFC 9110 section 8.6: a 204 has none, and by HTTP/2 a
     // client takes one without the bytes for an answer that broke.
-    let lengthless = status == StatusCode::NO_CONTENT
-        || headers
-            .keys()
-            .any(|name| *name == header::TRANSFER_ENCODING);
+    let lengthless = sized && (chunked || head.status == StatusCode::NO_CONTENT);
+    sized &= !chunked;
+    let bodyless = *method == Method::HEAD
+        || head.status.is_informational()
+        || matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    let essence = kind.map_or("", essence_of);
+    let stream = !bodyless && (is_stream_type(essence) || (always && !sized));
+    let media = Media::of(essence.as_bytes());
+    let readable = stream && media == Media::Sse && !encoded;
+    let kind = Kind {
+        stream,
+        media,
+        readable,
+        injectable: readable && !sized,
+        json: !stream && !bodyless && is_json(essence) && !encoded,
+        encoded,
+        close_delimited: head.version < Version::HTTP_2 && !sized && !chunked && !bodyless && !over,
+        bodyless,
+    };
+    if lengthless {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    if of_hop {
+        take_from_hop(&mut head.headers);
+    }
+    if stream {
+        keep_hands_off(&mut head.headers);
+    }
+    kind
+}
+
+/// Of the upstream's hop; or addressed to the proxy in front of it, which is weir: obeyed by never buffering, not passed on.
+fn stays_here(name: &str) -> bool {
+    hop::is_always(name) || name == ACCEL_BUFFERING.as_str()
+}
+
+fn take_from_hop(headers: &mut HeaderMap) {
     let hop = HopByHop::of(headers);
     let gone: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| {
-            hop.contains(name)
-                // Addressed to the proxy in front of the upstream, which is weir: obeyed by never buffering, not passed on.
-                || **name == ACCEL_BUFFERING
-                || lengthless && **name == header::CONTENT_LENGTH
-        })
+        .filter(|name| hop.contains(name) || **name == ACCEL_BUFFERING)
         .cloned()
         .collect();
     for name in gone {
         headers.remove(name);
     }
-    if stream {
-        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        if !says_no_transform(headers) {
-            headers.append(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("no-transform"),
-            );
-        }
+}
+
+fn keep_hands_off(headers: &mut HeaderMap) {
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    if !says_no_transform(headers) {
+        headers.append(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-transform"),
+        );
     }
+}
+
+fn is_json(essence: &str) -> bool {
+    essence.eq_ignore_ascii_case("application/json")
 }
 
 /// Whether Cache-Control asks proxies to keep their hands off.
@@ -180,18 +185,29 @@ mod tests {
         }
     }
 
+    /// An answer with these headers, as it is passed on.
+    fn passed(status: u16, headers: &[(&'static str, &'static str)]) -> (Kind, HeaderMap) {
+        let mut answer = http::Response::builder().status(status);
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        let mut head = answer.body(()).expect("an answer").into_parts().0;
+        let kind = inbound(&Method::GET, &mut head, false, false);
+        (kind, head.headers)
+    }
+
     #[test]
     fn a_streams_headers_keep_further_proxies_off() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.append("x-accel-buffering", HeaderValue::from_static("yes"));
-        headers.append(
-            "connection",
-            HeaderValue::from_static("keep-alive, x-secret"),
-        );
-        headers.append("x-secret", HeaderValue::from_static("1"));
-        headers.append("keep-alive", HeaderValue::from_static("timeout=5"));
-        inbound(StatusCode::OK, &mut headers, true);
+        let sent = [
+            ("content-type", "text/event-stream"),
+            ("cache-control", "no-cache"),
+            ("x-accel-buffering", "yes"),
+            ("connection", "keep-alive, x-secret"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+        ];
+        let (kind, headers) = passed(200, &sent);
+        assert!(kind.stream && kind.injectable && kind.close_delimited);
         let control: Vec<_> = headers.get_all(header::CACHE_CONTROL).iter().collect();
         assert_eq!(control, ["no-cache", "no-transform"]);
         assert_eq!(
@@ -201,32 +217,45 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["no"]
         );
-        assert!(
-            !headers.contains_key("x-secret")
-                && !headers.contains_key("keep-alive")
-                && !headers.contains_key("connection")
-        );
+        for gone in ["x-secret", "keep-alive", "connection"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
 
-        inbound(StatusCode::OK, &mut headers, true);
+        let said = [sent[0], ("cache-control", "no-cache, No-Transform")];
+        let (_, headers) = passed(200, &said);
         assert_eq!(
             headers.get_all(header::CACHE_CONTROL).iter().count(),
-            2,
+            1,
             "said once is enough"
         );
     }
 
     #[test]
-    fn a_204_has_no_length() {
-        for (status, kept) in [(200, true), (204, false), (205, true), (304, true)] {
-            let mut headers = HeaderMap::new();
-            headers.append(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
-            let status = StatusCode::from_u16(status).expect("a status");
-            inbound(status, &mut headers, false);
+    fn what_is_addressed_to_weir_goes_no_further() {
+        let (kind, headers) = passed(200, &[("x-accel-buffering", "no"), ("content-length", "5")]);
+        assert!(!kind.stream && !kind.close_delimited);
+        assert!(!headers.contains_key("x-accel-buffering"));
+        assert!(headers.contains_key("content-length"));
+    }
+
+    #[test]
+    fn a_length_goes_where_it_means_nothing() {
+        for (status, coding, kept) in [
+            (200, false, true),
+            (200, true, false),
+            (204, false, false),
+            (205, false, true),
+            (304, false, true),
+        ] {
+            let mut sent = vec![("content-length", "7")];
+            sent.extend(coding.then_some(("transfer-encoding", "chunked")));
+            let (_, headers) = passed(status, &sent);
             assert_eq!(
                 headers.contains_key(header::CONTENT_LENGTH),
                 kept,
-                "{status}"
+                "{status} {coding}"
             );
+            assert!(!headers.contains_key(header::TRANSFER_ENCODING));
         }
     }
 }

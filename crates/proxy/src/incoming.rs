@@ -33,14 +33,18 @@ pub struct Incoming {
 enum Protocol {
     /// Boxed: it is half a kilobyte, and goes through many hands until the answer's body is polled.
     Http1(Box<Exchange<Transport, Body>>),
-    Http2 {
-        body: hyper::body::Incoming,
-        share: Stream,
-        /// After a CONNECT that was granted.
-        upgrade: Option<OnUpgrade>,
-    },
+    Http2(Box<Shared>),
     /// None: the connection became a tunnel.
     Switched,
+}
+
+/// A stream of a connection that others use too.
+#[derive(Debug)]
+struct Shared {
+    body: hyper::body::Incoming,
+    share: Stream,
+    /// After a CONNECT that was granted.
+    upgrade: Option<OnUpgrade>,
 }
 
 /// What an upstream's connection, or its share of one, is after a handshake that was granted.
@@ -66,11 +70,11 @@ impl Incoming {
         upgrade: Option<OnUpgrade>,
     ) -> Self {
         Self {
-            protocol: Protocol::Http2 {
+            protocol: Protocol::Http2(Box::new(Shared {
                 body,
                 share,
                 upgrade,
-            },
+            })),
             alarm: Alarm::default(),
         }
     }
@@ -84,17 +88,18 @@ impl Incoming {
             Protocol::Http1(exchange) => {
                 exchange.poll_frame(cx).map_err(|error| broke(error.into()))
             }
-            Protocol::Http2 { body, .. } => Pin::new(body)
+            Protocol::Http2(shared) => Pin::new(&mut shared.body)
                 .poll_frame(cx)
                 .map_err(|error| broke(error.into())),
             Protocol::Switched => Poll::Ready(None),
         }
     }
 
-    pub(crate) fn is_end_stream(&self) -> bool {
+    /// Whether there is no more of it.
+    pub fn is_end_stream(&self) -> bool {
         match &self.protocol {
             Protocol::Http1(exchange) => exchange.is_end_stream(),
-            Protocol::Http2 { body, .. } => body.is_end_stream(),
+            Protocol::Http2(shared) => shared.body.is_end_stream(),
             Protocol::Switched => true,
         }
     }
@@ -102,7 +107,7 @@ impl Incoming {
     pub(crate) fn size_hint(&self) -> SizeHint {
         match &self.protocol {
             Protocol::Http1(exchange) => exchange.size_hint(),
-            Protocol::Http2 { body, .. } => body.size_hint(),
+            Protocol::Http2(shared) => shared.body.size_hint(),
             Protocol::Switched => SizeHint::with_exact(0),
         }
     }
@@ -116,25 +121,26 @@ impl Incoming {
     pub(crate) fn release(self) -> Option<Connection<Transport>> {
         match self.protocol {
             Protocol::Http1(exchange) => exchange.release(),
-            Protocol::Http2 { .. } | Protocol::Switched => None,
+            Protocol::Http2(_) | Protocol::Switched => None,
         }
     }
 
     /// Takes the connection out after a 101, or the stream after a CONNECT that was granted.
-    pub(crate) fn switch(&mut self) -> Option<Upgraded> {
+    pub(crate) fn switch(&mut self) -> Option<Box<Upgraded>> {
         match std::mem::replace(&mut self.protocol, Protocol::Switched) {
             Protocol::Http1(exchange) => {
                 let (io, read) = exchange.into_parts();
                 let io = Switched::new(io, read);
-                Some(Upgraded { io, share: None })
+                Some(Box::new(Upgraded { io, share: None }))
             }
-            Protocol::Http2 { share, upgrade, .. } => {
+            Protocol::Http2(shared) => {
+                let Shared { share, upgrade, .. } = *shared;
                 // hyper has it ready with the answer.
                 let io = TokioIo::new(upgrade?.now_or_never()?.ok()?);
-                Some(Upgraded {
+                Some(Box::new(Upgraded {
                     io: Switched::new(io, Bytes::new()),
                     share: Some(share),
-                })
+                }))
             }
             Protocol::Switched => None,
         }

@@ -39,7 +39,7 @@ pub(crate) enum Source {
     /// An upstream's answer, with the connection it comes from.
     Upstream(Incoming, Lease),
     /// A client's request.
-    Request(Request),
+    Request(Box<Request>),
 }
 
 /// A client's request body: bounded in size and in its pauses.

@@ -76,7 +76,7 @@ impl ClientSide {
 impl Tunnel {
     /// Runs to the end. Dropped before, it closes both sides and counts as left by the client, or as cut.
     pub async fn run(self) {
-        let downstream = Arc::clone(&self.exchange.downstream);
+        let seat = self.exchange.downstream.seat();
         let mut account = Account {
             exchange: Some(self.exchange),
             traffic: Arc::new(Traffic::new(self.upload)),
@@ -104,7 +104,7 @@ impl Tunnel {
                 (Err(_), Some(End::Upstream)) => Outcome::UpstreamFailed,
                 (Err(_), _) => Outcome::ClientGone,
             },
-            () = downstream.was_cut() => Outcome::Shutdown,
+            () = seat.was_cut() => Outcome::Shutdown,
             () = account.traffic.silence(self.idle) => Outcome::Idle,
         };
         account.close(outcome);

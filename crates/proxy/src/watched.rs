@@ -26,7 +26,7 @@ use crate::{
     client_body::ClientBody,
     clocks::{Clocks, Expired},
     compress::Coding,
-    downstream::{Downstream, Seat, Waiting},
+    downstream::{Downstream, Seat},
     drain, encode,
     error::BodyError,
     inbound::Kind,
@@ -74,7 +74,6 @@ struct Watch {
     kind: Option<Kind>,
     clocks: Option<Clocks>,
     policy: StreamPolicy,
-    waiting: Option<Waiting>,
     /// Body bytes still to come, where the length is known: no more than that is written or asked for.
     left: Option<u64>,
     state: State,
@@ -127,36 +126,45 @@ impl Body {
         } else {
             let request = Request::new(incoming, limit, idle, Arc::clone(&upload));
             Self {
-                source: Source::Request(request),
+                source: Source::Request(Box::new(request)),
                 watch: None,
             }
         };
         (body, upload)
     }
 
-    /// An upstream's answer, watched to its end. `waiting` is stall until then.
+    /// An upstream's answer, watched to its end.
     pub fn upstream(
         mut incoming: Incoming,
         lease: Lease,
         kind: Kind,
         exchange: Exchange,
         timeouts: &Timeouts,
-        policy: StreamPolicy,
-        waiting: Waiting,
+        policy: &StreamPolicy,
+        seat: Seat,
     ) -> Self {
-        let mut watch = Watch::new(exchange, Some(kind), incoming.size_hint().exact());
-        watch.clocks = Some(Clocks::start(
+        let clocks = Clocks::start(
             timeouts,
             // A stream whose events may not be read cannot be late with one.
             kind.stream && (kind.readable || kind.media == Media::Other),
             policy.comment_every.filter(|_| kind.injectable),
             incoming.alarm(),
-        ));
-        watch.policy = policy;
-        watch.waiting = Some(waiting);
+        );
+        let watch = Box::new(Watch {
+            account: Account::open(exchange.observer, exchange.started, Some(kind)),
+            seat,
+            wakes: None,
+            stall: exchange.stall,
+            version: exchange.version,
+            kind: Some(kind),
+            clocks: Some(clocks),
+            policy: policy.clone(),
+            left: incoming.size_hint().exact(),
+            state: State::Flowing,
+        });
         Self {
             source: Source::Upstream(incoming, lease),
-            watch: Some(Box::new(watch)),
+            watch: Some(watch),
         }
     }
 
@@ -169,9 +177,21 @@ impl Body {
             self.source_only()
         };
         let left = length.or_else(|| source.size_hint().exact());
+        let watch = Box::new(Watch {
+            account: Account::open(exchange.observer, exchange.started, None),
+            seat: exchange.downstream.seat(),
+            wakes: None,
+            stall: exchange.stall,
+            version: exchange.version,
+            kind: None,
+            clocks: None,
+            policy: StreamPolicy::default(),
+            left,
+            state: State::Flowing,
+        });
         Self {
             source,
-            watch: Some(Box::new(Watch::new(exchange, None, left))),
+            watch: Some(watch),
         }
     }
 
@@ -398,22 +418,6 @@ impl Drop for Body {
 }
 
 impl Watch {
-    fn new(exchange: Exchange, kind: Option<Kind>, left: Option<u64>) -> Self {
-        Self {
-            account: Account::open(exchange.observer, exchange.started, kind),
-            seat: exchange.downstream.seat(),
-            wakes: None,
-            stall: exchange.stall,
-            version: exchange.version,
-            kind,
-            clocks: None,
-            policy: StreamPolicy::default(),
-            waiting: None,
-            left,
-            state: State::Flowing,
-        }
-    }
-
     fn register(&mut self, waker: &Waker) {
         if !self.wakes.as_ref().is_some_and(|had| had.will_wake(waker)) {
             self.seat.register(waker);
@@ -422,7 +426,7 @@ impl Watch {
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        self.waiting = None;
+        self.seat.waits_no_more();
         self.account.close(outcome);
     }
 }

@@ -321,10 +321,10 @@ async fn give_back(asked: &mut [Asked<'_>], now: SystemTime) {
 
 /// A client that leaves meanwhile, or a weir that stops, ends the wait.
 async fn hold(delay: Duration, client: &Client) -> Result<(), Refusal> {
-    let _waiting = client.downstream.wait_on_upstream();
+    let seat = client.downstream.wait_on_upstream();
     tokio::select! {
         () = tokio::time::sleep(delay) => Ok(()),
-        () = client.downstream.was_cut() => Err(Refusal::Stopping),
+        () = seat.was_cut() => Err(Refusal::Stopping),
     }
 }
 

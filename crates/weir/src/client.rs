@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, request::Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
@@ -194,11 +194,12 @@ async fn serve_http2(mut connection: Connection, ahead: Ahead) {
     let patience = client.gateway().plan.client.write_stall;
     let streams = Streams::new(client.tasks.clone(), patience);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let mut request = request.map(ClientBody::Http2);
-        request.extensions_mut().insert(streams.accepted());
-        http2::join_cookies(request.headers_mut());
-        let fault = http2::fault(request.headers());
-        pipeline::handle(Arc::clone(&client), request, fault).map(Ok::<_, Infallible>)
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(streams.accepted());
+        http2::join_cookies(&mut head.headers);
+        let fault = http2::fault(&head.headers);
+        let body = ClientBody::Http2(body);
+        pipeline::handle(Arc::clone(&client), Box::new(head), body, fault).map(Ok::<_, Infallible>)
     });
     let line = connection.line(ahead.into_bytes(), Some(Flood::new()));
     let hyper = http2::builder(streams.clone()).serve_connection(TokioIo::new(line), service);
@@ -219,15 +220,16 @@ struct Exchanges<P> {
 
 impl<P, F> server::Service for Exchanges<P>
 where
-    P: Fn(Arc<Client>, Request<ClientBody>, Option<Fault>) -> F,
+    P: Fn(Arc<Client>, Box<Parts>, ClientBody, Option<Fault>) -> F,
     F: Future<Output = Response<Body>> + 'static,
 {
     type Body = Body;
     type Answer = F;
 
     fn call(&self, request: Request<server::Incoming>, refused: Option<Fault>) -> F {
-        let request = request.map(ClientBody::Http1);
-        (self.pipeline)(Arc::clone(&self.client), request, refused)
+        let (head, body) = request.into_parts();
+        let body = ClientBody::Http1(body);
+        (self.pipeline)(Arc::clone(&self.client), Box::new(head), body, refused)
     }
 
     fn head_began(&self) {

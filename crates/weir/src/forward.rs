@@ -1,19 +1,23 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::{pin::pin, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery,
 };
-use weir_auth::{Caller, Withheld, identity, upgrade, withhold_cookies};
+use weir_auth::{
+    Caller, Withheld,
+    identity::{self, Signer},
+    upgrade, withhold_cookies,
+};
 use weir_config::plan::{Authorization, Cookies};
 use weir_proxy::{
     Body, ClientBody, Upload,
-    downstream::Waiting,
+    downstream::Seat,
     error::SendError,
     forwarded::Sender,
-    inbound::{self, Kind},
+    inbound::{Kind, inbound},
     outbound::Outbound,
     send::{self, Answer, Outgoing},
     settings::{StreamPolicy, Timeouts},
@@ -32,11 +36,11 @@ use crate::{
 };
 
 /// The facts of one forwarding.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, 'g> {
     pub(crate) upstream: &'a Arc<UpstreamState>,
     pub(crate) rewrite: &'a Rewrite,
-    pub(crate) stream: &'a StreamPolicy,
-    pub(crate) timeout: &'a Timeouts,
+    pub(crate) stream: &'g StreamPolicy,
+    pub(crate) timeout: &'g Timeouts,
     pub(crate) authorization: Authorization,
     pub(crate) cookies: Cookies,
     pub(crate) client: &'a Client,
@@ -47,29 +51,30 @@ pub(crate) struct Forward<'a> {
 }
 
 /// An upstream's answer, with what the watch over its body needs.
-pub(crate) struct Passed {
+pub(crate) struct Passed<'g> {
     pub(crate) answer: Answer,
     pub(crate) kind: Kind,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) policy: StreamPolicy,
-    pub(crate) waiting: Waiting,
+    pub(crate) timeouts: &'g Timeouts,
+    pub(crate) policy: &'g StreamPolicy,
+    pub(crate) seat: Seat,
     pub(crate) upload: Arc<Upload>,
 }
 
-impl Forward<'_> {
+impl<'g> Forward<'_, 'g> {
     /// Sends the request and waits for the answer's head.
     pub(crate) async fn run(
         &self,
         gateway: &Gateway,
-        head: Parts,
+        head: &Parts,
         body: ClientBody,
         ledger: &mut Ledger,
-    ) -> Result<Passed, Refusal> {
-        let waiting = self.client.downstream.wait_on_upstream();
+    ) -> Result<Box<Passed<'g>>, Refusal> {
+        let seat = self.client.downstream.wait_on_upstream();
         let max_body = gateway.plan.routes[self.asked.route].max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
         let asked = self.asked_host(&head.headers)?;
-        let (withheld, added) = self.headers(gateway, &head, ledger);
+        let (mut withheld, mut added) = (Withheld::default(), Vec::new());
+        self.headers(gateway, head, ledger, &mut withheld, &mut added);
         let outbound = Outbound {
             headers: &head.headers,
             host: self.upstream.settings().host.as_ref().unwrap_or(&asked),
@@ -83,28 +88,26 @@ impl Forward<'_> {
             traceparent: ledger.traceparent(),
         };
         let outgoing = Outgoing {
-            target: self.target(gateway, &head)?,
+            target: self.target(gateway, head)?,
             headers: &outbound,
             method: &head.method,
-            body,
             upload: Arc::clone(&upload),
             handshake: self.upgrade.map(|upgrade| &upgrade.handshake),
         };
         ledger.uploads(&upload);
-        // Pinned here and not in the macro, which would move it once more.
-        let mut sent = pin!(send::send(self.upstream, self.timeout, outgoing));
+        let mut sent = send::send(self.upstream, self.timeout, outgoing, body);
         let mut answer = tokio::select! {
             biased;
             answer = &mut sent => answer?,
-            () = self.client.downstream.was_cut() => return Err(Refusal::Stopping),
+            () = seat.was_cut() => return Err(Refusal::Stopping),
         };
         ledger.answered_by(answer.lease.server());
         if self.upgrade.is_some_and(|upgrade| upgrade.by_connect) && answer.head.status.is_success()
         {
             return Err(SendError::NotUpgraded.into());
         }
-        let kind = Kind::of(&head.method, &answer.head, &answer.body, self.stream.always);
-        inbound::inbound(answer.head.status, &mut answer.head.headers, kind.stream);
+        let over = answer.body.is_end_stream();
+        let kind = inbound(&head.method, &mut answer.head, over, self.stream.always);
         if gateway.plan.via {
             add_via(&mut answer.head.headers, answer.head.version);
         }
@@ -112,47 +115,41 @@ impl Forward<'_> {
         // from the client, and with them the only way to say that the answer broke.
         answer.head.extensions.clear();
         answer.head.version = Version::HTTP_11;
-        Ok(Passed {
+        Ok(Box::new(Passed {
             answer,
             kind,
-            timeouts: *self.timeout,
-            policy: self.stream.clone(),
-            waiting,
+            timeouts: self.timeout,
+            policy: self.stream,
+            seat,
             upload,
-        })
+        }))
     }
 
     /// What of the client's headers stays here, and what weir says itself. What it has taken its caller from is weir's, and goes no
     /// further unless the file says so.
+    ///
+    /// Plain tests in place of `extend(Option)`: that is thirty instructions where there is nothing, which is nearly always.
     fn headers(
         &self,
         gateway: &Gateway,
         head: &Parts,
         ledger: &Ledger,
-    ) -> (Withheld, Vec<(HeaderName, HeaderValue)>) {
-        let reserved = |name: &&HeaderName| gateway.plan.reserved.contains(name.as_str());
-        let mut withheld = Withheld {
-            names: head.headers.keys().filter(reserved).cloned().collect(),
-            ..Withheld::default()
-        };
+        withheld: &mut Withheld,
+        added: &mut Vec<(HeaderName, HeaderValue)>,
+    ) {
+        for name in head.headers.keys() {
+            if gateway.plan.reserved.contains(name.as_str()) {
+                withheld.names.push(name.clone());
+            }
+        }
         if !withheld.names.is_empty() {
             ledger.forged();
         }
-        let mut added = Vec::new();
-        let upstream = &self.upstream.settings().name;
-        let signed = gateway.plan.identity.as_ref().and_then(|signer| {
-            signer.sign(
-                self.caller,
-                upstream,
-                &ledger.request_id(),
-                SystemTime::now(),
-            )
-        });
         let auth = gateway.plan.routes[self.asked.route].auth;
         if let Some(auth) = auth.map(|index| &gateway.plan.auth[index]) {
             let authorization = self.authorization == Authorization::Unless;
             auth.verifier
-                .withhold(&head.headers, authorization, &mut withheld);
+                .withhold(&head.headers, authorization, withheld);
         }
         if self.cookies == Cookies::Strip {
             // Of every table, also where the route asks nobody: a browser sends what it has.
@@ -160,36 +157,45 @@ impl Forward<'_> {
             let names: Vec<_> = tables
                 .flat_map(|auth| auth.verifier.cookie_names())
                 .collect();
-            withhold_cookies(&head.headers, &names, &mut withheld);
+            withhold_cookies(&head.headers, &names, withheld);
         }
-        let cookies = withheld.cookies.take();
-        added.extend(cookies.map(|line| (header::COOKIE, line)));
-        let protocols = withheld.protocols.take();
-        added.extend(protocols.map(|list| (header::SEC_WEBSOCKET_PROTOCOL, list)));
-        match self.authorization {
-            Authorization::Unless | Authorization::Pass => {}
-            Authorization::Strip => withheld.names.push(header::AUTHORIZATION),
-            Authorization::Replace => {
-                withheld.names.push(header::AUTHORIZATION);
-                let bearer = signed
-                    .as_ref()
-                    .map(|token| [b"Bearer ", token.as_bytes()].concat());
-                if let Some(Ok(mut value)) = bearer.as_deref().map(HeaderValue::from_bytes) {
-                    value.set_sensitive(true);
-                    added.push((header::AUTHORIZATION, value));
-                }
-            }
+        if let Some(line) = withheld.cookies.take() {
+            added.push((header::COOKIE, line));
         }
-        added.extend(signed.map(|token| (identity::IDENTITY, token)));
+        if let Some(list) = withheld.protocols.take() {
+            added.push((header::SEC_WEBSOCKET_PROTOCOL, list));
+        }
+        if matches!(
+            self.authorization,
+            Authorization::Strip | Authorization::Replace
+        ) {
+            withheld.names.push(header::AUTHORIZATION);
+        }
+        if let Some(signer) = &gateway.plan.identity {
+            self.sign(signer, &ledger.request_id(), added);
+        }
         if ledger.is_metered() {
             // What it used must be readable, whatever its client can unpack: otherwise asking for gzip would be the way past a budget.
             withheld.names.push(header::ACCEPT_ENCODING);
-            added.push((
-                header::ACCEPT_ENCODING,
-                HeaderValue::from_static("identity"),
-            ));
+            let identity = HeaderValue::from_static("identity");
+            added.push((header::ACCEPT_ENCODING, identity));
         }
-        (withheld, added)
+    }
+
+    /// Who the caller is, in a token of weir's own.
+    fn sign(&self, signer: &Signer, request_id: &str, added: &mut Vec<(HeaderName, HeaderValue)>) {
+        let upstream = &self.upstream.settings().name;
+        let Some(token) = signer.sign(self.caller, upstream, request_id, SystemTime::now()) else {
+            return;
+        };
+        if self.authorization == Authorization::Replace {
+            let bearer = [b"Bearer ", token.as_bytes()].concat();
+            if let Ok(mut value) = HeaderValue::from_bytes(&bearer) {
+                value.set_sensitive(true);
+                added.push((header::AUTHORIZATION, value));
+            }
+        }
+        added.push((identity::IDENTITY, token));
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.

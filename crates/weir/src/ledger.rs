@@ -7,7 +7,7 @@ mod closing;
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
     uri::PathAndQuery,
 };
 use tokio::time::Instant;
@@ -88,11 +88,12 @@ impl Facts {
 
 impl Ledger {
     /// With the request's head in hand.
-    pub(crate) fn open<B: http_body::Body>(
+    pub(crate) fn open(
         gateway: &Arc<Gateway>,
         client: &Arc<Client>,
         sender: &Sender,
-        request: &Request<B>,
+        head: &Parts,
+        has_body: bool,
     ) -> Self {
         client.downstream.begun();
         let facts = Facts {
@@ -102,22 +103,22 @@ impl Ledger {
             started: Instant::now(),
             connection: Arc::clone(client),
             client: sender.address,
-            method: request.method().clone(),
-            target: request.uri().path_and_query().cloned(),
-            version: request.version(),
-            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+            method: head.method.clone(),
+            target: head.uri.path_and_query().cloned(),
+            version: head.version,
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
             https: sender.https,
             origin: None,
             wish: None,
-            stall: request.extensions().get().cloned(),
-            trace: TraceContext::from_headers(request.headers()),
+            stall: head.extensions.get().cloned(),
+            trace: TraceContext::from_headers(&head.headers),
             caller: None,
             told: Vec::new(),
             status: CLIENT_CLOSED_REQUEST,
             reason: None,
             server: None,
             upload: None,
-            unread: !request.body().is_end_stream(),
+            unread: has_body,
             slots: Vec::new(),
             reservations: Vec::new(),
             open_stream: None,

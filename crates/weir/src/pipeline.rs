@@ -6,7 +6,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 
 use futures_util::FutureExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
 use weir_auth::{Caller, Denied, Presented, Via};
 use weir_config::plan::{Action, Plan, Route};
 use weir_limit::Facts;
@@ -27,23 +27,26 @@ use crate::{
     upgrade::{self, Upgrade},
 };
 
-/// One exchange, from a request's head to an answer whose body reports its own end.
+/// One exchange, from a request's head to an answer whose body reports its own end. The head is boxed because it goes through many hands.
 pub(crate) async fn handle(
     client: Arc<Client>,
-    mut request: Request<ClientBody>,
+    mut head: Box<Parts>,
+    body: ClientBody,
     malformed: Option<Fault>,
 ) -> Response<Body> {
     let gateway = client.gateway();
+    let has_body = !http_body::Body::is_end_stream(&body);
+    let sender = client.sender(&gateway, &head.headers);
     let asks_to_switch =
-        request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
-    let malformed = match malformed {
-        None if asks_to_switch => upgrade::fault(request.headers()),
-        found => found,
+        head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE);
+    let (malformed, upgrade) = if asks_to_switch {
+        let fault = upgrade::fault(&head.headers);
+        (malformed.or(fault), Upgrade::take(&mut head, has_body))
+    } else {
+        (malformed, None)
     };
-    let sender = client.sender(&gateway, request.headers());
-    let upgrade = Upgrade::take(&mut request);
-    let mut ledger = Ledger::open(&gateway, &client, &sender, &request);
-    let head_only = request.method() == Method::HEAD;
+    let mut ledger = Ledger::open(&gateway, &client, &sender, &head, has_body);
+    let head_only = head.method == Method::HEAD;
     // A panic in one exchange costs that exchange a 500 and nothing else.
     let wish = upgrade.as_ref();
     let answered = AssertUnwindSafe(async {
@@ -53,7 +56,7 @@ pub(crate) async fn handle(
                 client.shared().meter.connection_error(fault.reason());
                 Err(Refusal::Malformed(fault))
             }
-            None => exchange(&gateway, &client, &sender, request, wish, &mut ledger).await,
+            None => exchange(&gateway, &client, &sender, &head, body, wish, &mut ledger).await,
         }
     })
     .catch_unwind()
@@ -61,7 +64,7 @@ pub(crate) async fn handle(
     match answered.unwrap_or(Err(Refusal::Internal)) {
         Ok(Answered::Upstream(mut passed)) => {
             if let (Some(upgrade), Some(upstream)) = (upgrade, passed.answer.upgraded.take()) {
-                return upgrade.grant(*passed, upstream, ledger, &client);
+                return upgrade.grant(*passed, *upstream, ledger, &client);
             }
             let Passed {
                 answer:
@@ -74,7 +77,7 @@ pub(crate) async fn handle(
                 kind,
                 timeouts,
                 policy,
-                waiting,
+                seat,
                 ..
             } = *passed;
             let coding =
@@ -84,14 +87,14 @@ pub(crate) async fn handle(
                 lease,
                 kind,
                 ledger.into_exchange(),
-                &timeouts,
+                timeouts,
                 policy,
-                waiting,
+                seat,
             );
             if let Some(coding) = coding {
                 body = body.encoded(coding);
             }
-            Response::from_parts(head, body)
+            Response::from_parts(*head, body)
         }
         Ok(Answered::Own(response)) => watch_own(*response, ledger, head_only),
         Err(refusal) => {
@@ -102,30 +105,30 @@ pub(crate) async fn handle(
 }
 
 /// What an exchange comes to when nothing refused it.
-enum Answered {
-    Upstream(Box<Passed>),
+enum Answered<'g> {
+    Upstream(Box<Passed<'g>>),
     Own(Box<Response<Body>>),
 }
 
-impl Answered {
+impl Answered<'_> {
     fn own(response: Response<Body>) -> Self {
         Self::Own(Box::new(response))
     }
 }
 
-async fn exchange(
-    gateway: &Gateway,
+async fn exchange<'g>(
+    gateway: &'g Gateway,
     client: &Client,
     sender: &Sender,
-    request: Request<ClientBody>,
+    head: &Parts,
+    body: ClientBody,
     upgrade: Option<&Upgrade>,
     ledger: &mut Ledger,
-) -> Result<Answered, Refusal> {
-    let (head, body) = request.into_parts();
+) -> Result<Answered<'g>, Refusal> {
     if let Some(elsewhere) = client.listener(gateway).and_then(|at| at.redirect.as_ref()) {
-        return redirect::redirect(&gateway.plan, elsewhere, &head).map(Answered::own);
+        return redirect::redirect(&gateway.plan, elsewhere, head).map(Answered::own);
     }
-    let asked = locate(&gateway.plan, &head)?;
+    let asked = locate(&gateway.plan, head)?;
     let route = &gateway.plan.routes[asked.route];
     ledger.routed(gateway, asked.route, &head.headers);
     if !client.is_for(gateway, asked.authority.as_ref().map(Authority::host)) {
@@ -153,7 +156,7 @@ async fn exchange(
             upgrade: upgrade.map(|_| head.uri.query().unwrap_or_default()),
             certificate,
         };
-        identify(&gateway.plan, &asked, &head, &presented, now)
+        identify(&gateway.plan, &asked, head, &presented, now)
     })
     .await;
     if let (Some(guesses), Err(refusal)) = (guesses, &caller) {
@@ -181,19 +184,20 @@ async fn exchange(
 
     match &route.action {
         Action::Serve { page, allow } => {
-            pages::serve(*page, allow, client.shared(), sender.address, &head).map(Answered::own)
+            pages::serve(*page, allow, client.shared(), sender.address, head).map(Answered::own)
         }
         Action::Files {
             rewrite,
             cache_control,
             ..
         } => {
-            let file = files::serve(
+            // Boxed: of more than a KiB, which every request would carry.
+            let file = Box::pin(files::serve(
                 gateway.folder(asked.route),
-                &head,
+                head,
                 &asked.path,
                 &rewrite.apply(&asked.path),
-            )
+            ))
             .await?;
             let file = files::with_cache_control(file, cache_control.as_ref());
             Ok(Answered::own(file))
@@ -220,7 +224,7 @@ async fn exchange(
                 upgrade,
             };
             let passed = forward.run(gateway, head, body, ledger).await?;
-            Ok(Answered::Upstream(Box::new(passed)))
+            Ok(Answered::Upstream(passed))
         }
     }
 }
@@ -265,9 +269,11 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
 /// Of no use through a gateway, and what it makes of them is anybody's guess: also where somebody behind it does not look at their case, which
 /// RFC 9110 section 9.1 says to do. PRI is how HTTP/2 begins, and nothing else.
 pub(crate) fn is_refused(method: &Method) -> bool {
-    ["CONNECT", "TRACE", "TRACK", "PRI"]
-        .iter()
-        .any(|refused| method.as_str().eq_ignore_ascii_case(refused))
+    let common = [Method::GET, Method::POST, Method::OPTIONS];
+    !common.contains(method)
+        && ["CONNECT", "TRACE", "TRACK", "PRI"]
+            .iter()
+            .any(|refused| method.as_str().eq_ignore_ascii_case(refused))
 }
 
 /// Whether it asks about the server as a whole and not about a path of it (RFC 9112 section 3.2.4). The route of `/` speaks for the server.

@@ -1,11 +1,11 @@
 //! WebSockets: a request that asks for one, by HTTP/1.1's `Upgrade` or HTTP/2's extended CONNECT (RFC 8441), and the tunnel behind a 101 that
 //! grants it. Every check of the pipeline comes before; every other `Upgrade` is not obeyed and does not travel.
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::ext::Protocol;
 use weir_h1::server::Switch;
 use weir_proxy::{
-    Body, ClientBody, Upgraded,
+    Body, Upgraded,
     send::Answer,
     tunnel::{ClientSide, Tunnel},
     websocket::Handshake,
@@ -45,23 +45,28 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     /// Takes the wish out of a request. An extended CONNECT becomes the upgrade it stands for, so that routing, identity and the Origin rule
     /// see one kind of request.
-    pub(crate) fn take(request: &mut Request<ClientBody>) -> Option<Self> {
-        let by_connect = *request.method() == Method::CONNECT
-            && request
-                .extensions()
+    pub(crate) fn take(head: &mut Parts, has_body: bool) -> Option<Self> {
+        let by_connect = head.method == Method::CONNECT
+            && head
+                .extensions
                 .get::<Protocol>()
                 .is_some_and(|protocol| protocol.as_str() == "websocket");
         if by_connect {
-            *request.method_mut() = Method::GET;
-            Handshake::ask(request.headers_mut());
+            head.method = Method::GET;
+            Handshake::ask(&mut head.headers);
         }
         // RFC 9110 section 7.8: of HTTP/1.0 it is to be ignored.
-        if request.version() < Version::HTTP_11 {
+        if head.version < Version::HTTP_11 {
             return None;
         }
-        let handshake = Handshake::of(request)?;
-        let (switch, client) = if request.version() == Version::HTTP_2 {
-            (None, ClientSide::Http2(hyper::upgrade::on(request)))
+        let handshake = Handshake::of(&head.method, &head.headers, has_body)?;
+        let (switch, client) = if head.version == Version::HTTP_2 {
+            // hyper hands it out of a request, and only there.
+            let mut request = Request::new(());
+            std::mem::swap(request.extensions_mut(), &mut head.extensions);
+            let upgraded = hyper::upgrade::on(&mut request);
+            head.extensions = std::mem::take(request.extensions_mut());
+            (None, ClientSide::Http2(upgraded))
         } else {
             let (switch, switched) = Switch::new();
             (Some(switch), ClientSide::Http1(switched))
@@ -77,7 +82,7 @@ impl Upgrade {
     /// The answer that grants it; the tunnel takes the ledger with it and runs beside the connection.
     pub(crate) fn grant(
         self,
-        passed: Passed,
+        passed: Passed<'_>,
         upstream: Upgraded,
         mut ledger: Ledger,
         client: &Client,
@@ -109,6 +114,6 @@ impl Upgrade {
         if let Some(switch) = self.switch {
             head.extensions.insert(switch);
         }
-        Response::from_parts(head, Body::empty())
+        Response::from_parts(*head, Body::empty())
     }
 }

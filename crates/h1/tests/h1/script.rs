@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, response};
+use http::{HeaderMap, Method};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_h1::{Connection, Exchange, Fault, Request, RequestHead};
@@ -127,9 +127,7 @@ where
 {
     let mut heard = Heard::default();
     match poll(|cx| exchange.poll_head(cx)) {
-        Some(Ok(response::Parts {
-            status, headers, ..
-        })) => heard.head = Some((status.as_u16(), headers)),
+        Some(Ok(head)) => heard.head = Some((head.status.as_u16(), head.headers)),
         Some(Err(fault)) => heard.fault = Some(words(&fault)),
         None => heard.fault = Some("stuck".to_owned()),
     }
