@@ -136,6 +136,22 @@ const fn bulk(name: &'static str, title: &'static str, action: Action, quick: bo
     }
 }
 
+/// Small GETs as many as go, one system after the other: with the caches its own.
+const fn most(
+    name: &'static str,
+    title: &'static str,
+    clients: usize,
+    carrier: Carrier,
+) -> Workload {
+    Workload {
+        clients,
+        mode: Mode::Turns,
+        seconds: 2.0,
+        quick: false,
+        ..duet(name, title, Action::Get, carrier, 0.0)
+    }
+}
+
 const fn streams(
     name: &'static str,
     title: &'static str,
@@ -231,19 +247,12 @@ pub(crate) const ALL: &[Workload] = &[
             Mode::Duet,
         )
     },
-    Workload {
-        clients: 64,
-        mode: Mode::Turns,
-        seconds: 2.0,
-        quick: false,
-        ..duet(
-            "get-max",
-            "small GET, 64 clients as fast as they can",
-            Action::Get,
-            Carrier::Plain,
-            0.0,
-        )
-    },
+    most(
+        "get-max",
+        "small GET, 64 clients as fast as they can",
+        64,
+        Carrier::Plain,
+    ),
     streams(
         "sse-1000",
         "1,000 event streams, an event each 50 ms",
@@ -296,12 +305,24 @@ pub(crate) const ALL: &[Workload] = &[
         Carrier::PlainOnce,
         300.0,
     ),
+    most(
+        "churn-max",
+        "small GET, a new connection each, 32 clients as fast as they can",
+        32,
+        Carrier::PlainOnce,
+    ),
     duet(
         "tls-new",
         "small GET, a new TLS connection each, 100 a second",
         Action::Get,
         Carrier::TlsOnce { resume: false },
         100.0,
+    ),
+    most(
+        "tls-new-max",
+        "small GET, a new TLS connection each, 16 clients as fast as they can",
+        16,
+        Carrier::TlsOnce { resume: false },
     ),
     Workload {
         quick: false,
@@ -329,6 +350,12 @@ pub(crate) const ALL: &[Workload] = &[
         Action::Get,
         Carrier::H2,
         1000.0,
+    ),
+    most(
+        "h2-max",
+        "small GET over HTTP/2 and TLS, 128 clients as fast as they can",
+        128,
+        Carrier::H2,
     ),
     Workload {
         carrier: Carrier::H2,
