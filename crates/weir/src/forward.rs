@@ -11,7 +11,7 @@ use weir_auth::{
     identity::{self, Signer},
     upgrade, withhold_cookies,
 };
-use weir_config::plan::{Authorization, Cookies};
+use weir_config::plan::{Authorization, Cookies, Route};
 use weir_proxy::{
     Body, ClientBody, Upload,
     downstream::Seat,
@@ -37,6 +37,7 @@ use crate::{
 
 /// The facts of one forwarding.
 pub(crate) struct Forward<'a, 'g> {
+    pub(crate) route: &'a Route,
     pub(crate) upstream: &'a Arc<UpstreamState>,
     pub(crate) rewrite: &'a Rewrite,
     pub(crate) stream: &'g StreamPolicy,
@@ -70,7 +71,7 @@ impl<'g> Forward<'_, 'g> {
         ledger: &mut Ledger,
     ) -> Result<Box<Passed<'g>>, Refusal> {
         let seat = self.client.downstream.wait_on_upstream();
-        let max_body = gateway.plan.routes[self.asked.route].max_body;
+        let max_body = self.route.max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
         let asked = self.asked_host(&head.headers)?;
         let (mut withheld, mut added) = (Withheld::default(), Vec::new());
@@ -145,7 +146,7 @@ impl<'g> Forward<'_, 'g> {
         if !withheld.names.is_empty() {
             ledger.forged();
         }
-        let auth = gateway.plan.routes[self.asked.route].auth;
+        let auth = self.route.auth;
         if let Some(auth) = auth.map(|index| &gateway.plan.auth[index]) {
             let authorization = self.authorization == Authorization::Unless;
             auth.verifier
@@ -222,7 +223,7 @@ impl<'g> Forward<'_, 'g> {
             return Ok(PathAndQuery::from_static("*"));
         }
         let path = self.rewrite.apply(&self.asked.path);
-        let auth = gateway.plan.routes[self.asked.route].auth;
+        let auth = self.route.auth;
         let reads_query = auth.is_some_and(|index| gateway.plan.auth[index].reads_query);
         let target = match head.uri.query() {
             Some(query) if reads_query && self.upgrade.is_some() => {

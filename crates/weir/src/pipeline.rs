@@ -211,6 +211,7 @@ async fn exchange<'g>(
             cookies,
         } => {
             let forward = Forward {
+                route,
                 upstream: &gateway.upstreams[*upstream],
                 rewrite,
                 stream,
