@@ -5,7 +5,7 @@ use std::{
     cell::Cell,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -42,31 +42,26 @@ impl Piece<'_> {
     }
 }
 
-/// Reads once, `most` bytes, and gives the buffer back.
-pub(crate) fn poll_read<S: AsyncRead + Unpin, T>(
-    io: &mut S,
+/// Reads once, `most` bytes.
+pub(crate) fn poll_read<T>(
+    io: &mut (dyn AsyncRead + Unpin),
     cx: &mut Context<'_>,
     most: usize,
     with: impl FnOnce(Piece<'_>) -> T,
 ) -> Poll<io::Result<T>> {
-    let mut buffer = LENT.take();
-    if buffer.capacity() < SIZE && !buffer.try_reclaim(SIZE) {
-        buffer = BytesMut::with_capacity(SIZE);
-    }
-    let read = poll_read_buf(Pin::new(io), cx, &mut (&mut buffer).limit(most));
-    let out = read.map_ok(|count| match count {
+    let mut buffer = ready!(poll_buffer(io, cx, most))?;
+    let out = match buffer.len() {
         0 => with(Piece::End),
         LARGE.. => with(Piece::Large(buffer.split().freeze())),
         _ => with(Piece::Small(&buffer)),
-    });
-    buffer.clear();
-    LENT.set(buffer);
-    out
+    };
+    give_back(buffer);
+    Poll::Ready(Ok(out))
 }
 
 /// Reads once, `most` bytes, which are kept; none: the other side will send nothing more.
-pub(crate) fn poll_bytes<S: AsyncRead + Unpin>(
-    io: &mut S,
+pub(crate) fn poll_bytes(
+    io: &mut (dyn AsyncRead + Unpin),
     cx: &mut Context<'_>,
     most: usize,
 ) -> Poll<io::Result<Bytes>> {
@@ -75,4 +70,33 @@ pub(crate) fn poll_bytes<S: AsyncRead + Unpin>(
         Piece::Small(bytes) => Bytes::copy_from_slice(bytes),
         Piece::Large(bytes) => bytes,
     })
+}
+
+/// The buffer with what one read brought, to be given back. One function for both sides and every socket, see `unsent.rs`.
+#[inline(never)]
+fn poll_buffer(
+    io: &mut (dyn AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    most: usize,
+) -> Poll<io::Result<BytesMut>> {
+    let mut buffer = LENT.take();
+    if buffer.capacity() < SIZE && !buffer.try_reclaim(SIZE) {
+        buffer = BytesMut::with_capacity(SIZE);
+    }
+    match poll_read_buf(Pin::new(io), cx, &mut (&mut buffer).limit(most)) {
+        Poll::Ready(Ok(_)) => Poll::Ready(Ok(buffer)),
+        Poll::Ready(Err(error)) => {
+            give_back(buffer);
+            Poll::Ready(Err(error))
+        }
+        Poll::Pending => {
+            give_back(buffer);
+            Poll::Pending
+        }
+    }
+}
+
+fn give_back(mut buffer: BytesMut) {
+    buffer.clear();
+    LENT.set(buffer);
 }

@@ -16,6 +16,7 @@ mod outgoing;
 mod request;
 pub mod server;
 mod switched;
+mod unsent;
 mod upload;
 
 pub use connection::Connection;

@@ -2,40 +2,17 @@
 //! How its body is framed was decided before, and what a failure means is decided by who sends it.
 
 use std::{
-    cell::Cell,
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-/// Pieces up to so many bytes are copied behind what is to be sent, larger ones are sent from where they are.
-const COPIED: usize = 8 * 1024;
-/// With so many bytes unsent the body is asked for no more.
-const ENOUGH: usize = 16 * 1024;
-/// The longest buffer that is kept for the thread's next message, in bytes.
-const KEPT: usize = 32 * 1024;
-
-thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// An empty buffer, from the thread's last message where it was small.
-pub(crate) fn buffer() -> Vec<u8> {
-    SPARE.take()
-}
-
-/// Keeps a buffer for the thread's next message.
-fn spare(mut bytes: Vec<u8>) {
-    if (1..=KEPT).contains(&bytes.capacity()) {
-        bytes.clear();
-        SPARE.set(bytes);
-    }
-}
+use crate::unsent::Unsent;
 
 /// How a body's end is told.
 #[derive(Debug)]
@@ -60,9 +37,7 @@ pub(crate) enum Trouble<E> {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Outgoing<B> {
-    /// To be sent; `sent` of it is.
-    out: Vec<u8>,
-    sent: usize,
+    unsent: Unsent,
     /// What is left of the body. Boxed: few requests have one, and an answer's is gone when it is written.
     rest: Option<Box<Rest<B>>>,
 }
@@ -71,33 +46,27 @@ pub(crate) struct Outgoing<B> {
 struct Rest<B> {
     body: B,
     framing: Framing,
-    /// Sent behind `out`, and behind it the piece's own line end.
-    piece: Bytes,
-    tail: &'static [u8],
     over: bool,
 }
 
 impl<B> Outgoing<B> {
     pub(crate) fn new(head: Vec<u8>, body: Option<(Framing, B)>) -> Self {
-        let rest = body.map(|(framing, body)| {
+        let rest = |(framing, body)| {
             Box::new(Rest {
                 body,
                 framing,
-                piece: Bytes::new(),
-                tail: b"",
                 over: false,
             })
-        });
+        };
         Self {
-            out: head,
-            sent: 0,
-            rest,
+            unsent: Unsent::new(head),
+            rest: body.map(rest),
         }
     }
 
     /// Whether all there will ever be was sent.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.over)
+        self.unsent.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.over)
     }
 
     /// Drops what was not sent.
@@ -105,14 +74,19 @@ impl<B> Outgoing<B> {
         *self = Self::new(Vec::new(), None);
     }
 
-    #[cfg(test)]
-    pub(crate) fn unsent(&self) -> &[u8] {
-        &self.out[self.sent..]
+    /// Sends what was gathered, see [`Unsent::poll_send`].
+    pub(crate) fn poll_send(
+        &mut self,
+        io: &mut (dyn AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        begun: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        self.unsent.poll_send(io, cx, begun)
     }
 
-    fn is_empty(&self) -> bool {
-        let nothing = |rest: &Rest<B>| rest.piece.is_empty() && rest.tail.is_empty();
-        self.out.len() == self.sent && self.rest.as_deref().is_none_or(nothing)
+    #[cfg(test)]
+    pub(crate) fn unsent(&self) -> &[u8] {
+        self.unsent.out()
     }
 }
 
@@ -125,79 +99,21 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(Ok(()));
         };
-        while !rest.over
-            && rest.piece.is_empty()
-            && rest.tail.is_empty()
-            && self.out.len() - self.sent < ENOUGH
-        {
+        while !rest.over && self.unsent.takes_more() {
             let frame = ready!(Pin::new(&mut rest.body).poll_frame(cx)).transpose();
             let frame = frame.map_err(Trouble::Body)?.map(Frame::into_data);
-            if self.out.capacity() == 0 {
-                self.out = buffer();
-            }
             match frame {
-                Some(Ok(data)) => rest.take(data, &mut self.out)?,
-                Some(Err(frame)) => rest.end(frame.trailers_ref(), &mut self.out)?,
-                None => rest.end(None, &mut self.out)?,
+                Some(Ok(data)) => rest.take(data, &mut self.unsent)?,
+                Some(Err(frame)) => rest.end(frame.trailers_ref(), self.unsent.end())?,
+                None => rest.end(None, self.unsent.end())?,
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Sends what was gathered and flushes it. Ready: nothing of it is left here.
-    ///
-    /// # Errors
-    /// The other side takes nothing more. [`Outgoing::poll_send`] has `begun` set before if it took anything.
-    pub(crate) fn poll_send<S: AsyncWrite + Unpin>(
-        &mut self,
-        io: &mut S,
-        cx: &mut Context<'_>,
-        begun: &mut bool,
-    ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            let left = &self.out[self.sent..];
-            let (piece, tail): (&[u8], &[u8]) = match &self.rest {
-                Some(rest) => (&rest.piece, rest.tail),
-                None => (b"", b""),
-            };
-            let written = if piece.is_empty() && tail.is_empty() {
-                ready!(Pin::new(&mut *io).poll_write(cx, left))?
-            } else {
-                let slices = [left, piece, tail].map(IoSlice::new);
-                ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            *begun = true;
-            self.advance(written);
-        }
-        ready!(Pin::new(&mut *io).poll_flush(cx))?;
-        // A stream between two events holds no buffer.
-        spare(std::mem::take(&mut self.out));
-        self.sent = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        let head = written.min(self.out.len() - self.sent);
-        self.sent += head;
-        written -= head;
-        if self.sent > ENOUGH {
-            // More is put behind before all of it is sent: what is sent must go, or it would grow with the message.
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-        if let Some(rest) = &mut self.rest {
-            let piece = written.min(rest.piece.len());
-            rest.piece.advance(piece);
-            rest.tail = &rest.tail[written - piece..];
-        }
     }
 }
 
 impl<B: Body<Data = Bytes>> Rest<B> {
-    fn take(&mut self, data: Bytes, out: &mut Vec<u8>) -> Result<(), Trouble<B::Error>> {
+    fn take(&mut self, data: Bytes, unsent: &mut Unsent) -> Result<(), Trouble<B::Error>> {
         if data.is_empty() {
             return Ok(());
         }
@@ -208,7 +124,7 @@ impl<B: Body<Data = Bytes>> Rest<B> {
                 b""
             }
             Framing::Chunked(_) => {
-                size_line(data.len(), out);
+                size_line(data.len(), unsent.end());
                 self.over = self.body.is_end_stream();
                 if self.over { b"\r\n0\r\n\r\n" } else { b"\r\n" }
             }
@@ -217,12 +133,7 @@ impl<B: Body<Data = Bytes>> Rest<B> {
                 b""
             }
         };
-        if data.len() <= COPIED {
-            out.extend_from_slice(&data);
-            out.extend_from_slice(tail);
-        } else {
-            (self.piece, self.tail) = (data, tail);
-        }
+        unsent.push(data, tail);
         Ok(())
     }
 
@@ -276,6 +187,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::unsent::ENOUGH;
 
     /// Takes little at a time, and waits in between.
     struct Slow(bool);
@@ -323,7 +235,7 @@ mod tests {
         while !outgoing.is_over() {
             assert!(!matches!(outgoing.gather(&mut cx), Poll::Ready(Err(_))));
             let _ = outgoing.poll_send(&mut io, &mut cx, &mut false);
-            most = most.max(outgoing.out.len());
+            most = most.max(outgoing.unsent.held());
         }
         assert!(most <= 3 * ENOUGH, "{most}");
     }

@@ -6,7 +6,8 @@ use http_body::Body;
 use weir_wire::is_text;
 
 use crate::{
-    outgoing::{Framing, buffer, line},
+    outgoing::{Framing, line},
+    unsent::buffer,
     upload::Upload,
 };
 

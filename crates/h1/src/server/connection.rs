@@ -143,6 +143,8 @@ where
     /// A client that closes while its answer is awaited, where nobody else looks for that.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut side = lock(&self.side);
+        // Not for its own sake: it is written before anything else, or when the body is polled.
+        let _ = side.poll_interim(cx);
         if self.half_close || !side.is_read() {
             return Poll::Pending;
         }
@@ -176,8 +178,6 @@ where
                 }
                 State::Asked(answer, asked) => {
                     let Poll::Ready(response) = answer.poll(cx) else {
-                        // Not for its own sake: it is written before anything else, or when the body is polled.
-                        let _ = lock(&this.side).poll_interim(cx);
                         return this.poll_gone(cx);
                     };
                     let mut side = lock(&this.side);
@@ -247,7 +247,7 @@ where
             Broken::Io(error) => error,
             other => io::Error::other(other),
         })?;
-        ready!(side.with(|mut io| reply.outgoing.poll_send(&mut *io, cx, &mut false)))?;
+        ready!(side.with(|io| reply.outgoing.poll_send(io.get_mut(), cx, &mut false)))?;
         if reply.outgoing.is_over() {
             return Poll::Ready(Ok(()));
         }

@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use http_body::Body;
 
 use super::Switch;
-use crate::outgoing::{Framing, Outgoing, buffer, line};
+use crate::{
+    outgoing::{Framing, Outgoing, line},
+    unsent::buffer,
+};
 
 /// What a request asks of its answer.
 #[derive(Clone, Copy, Debug)]
