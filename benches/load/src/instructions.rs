@@ -1,6 +1,9 @@
-//! How many instructions weir takes for a request and for an event, outside the kernel. Callgrind's count does not depend on what else the machine
-//! does and repeats within about 1 %, so it can fail a build where microseconds cannot. weir runs several times: once with a warm-up only,
-//! and once with a known amount of one kind of work more; the difference, divided, is the cost of one.
+//! How many instructions weir takes for a request and for an event, outside the kernel, and how many cache lines of code they lie in: of a
+//! small request's code nearly nothing runs twice, so that its lines tell more of the time it takes. Callgrind's counts do not depend on what else
+//! the machine does and repeat within about 1 %, so they can fail a build where microseconds cannot. weir runs several times: once with a
+//! warm-up only, and once with a known amount of one kind of work more; the difference, divided, is the cost of one.
+
+mod executed;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
+use self::executed::Executed;
 use crate::{
     backend, event,
     head::{Head, chunked_end},
@@ -64,11 +68,13 @@ impl Instructions {
     pub(crate) fn run(&self) -> Result<()> {
         let weir = fs::canonicalize(&self.weir)
             .with_context(|| format!("{}: cargo build --release", self.weir.display()))?;
-        let idle = total(&weir, None)?;
+        let idle = life(&weir, None)?;
         let mut counted = BTreeMap::new();
         for (name, path, kind) in KINDS {
-            let busy = total(&weir, Some((path, kind)))?;
-            counted.insert(name.to_owned(), busy.saturating_sub(idle) / TIMES as u64);
+            let busy = life(&weir, Some((path, kind)))?;
+            let more = busy.instructions().saturating_sub(idle.instructions());
+            counted.insert(format!("{name} instructions"), more / TIMES as u64);
+            counted.insert(format!("{name} lines"), busy.lines(&idle, TIMES as u64));
         }
         if self.record {
             fs::write(&self.baseline, written(&counted))?;
@@ -79,15 +85,15 @@ impl Instructions {
         eprint!("{text}");
         if worse {
             bail!(
-                "weir takes more instructions than on record; if that is meant: benches/instructions --record"
+                "weir takes more than on record; if that is meant: benches/instructions --record"
             );
         }
         Ok(())
     }
 }
 
-/// All instructions of one life of weir with the warm-up, and with the work if there is one.
-fn total(weir: &Path, work: Option<(&str, Kind)>) -> Result<u64> {
+/// What one life of weir executes with the warm-up, and with the work if there is one.
+fn life(weir: &Path, work: Option<(&str, Kind)>) -> Result<Executed> {
     let folder = TempDir::with_prefix("weir-load-")?;
     let secrets = Secrets::make(folder.path())?;
     let cores = Cores::here();
@@ -111,12 +117,7 @@ fn total(weir: &Path, work: Option<(&str, Kind)>) -> Result<u64> {
     }
     system.stop()?;
     let out = fs::read_to_string(&file)?;
-    totals(&out).context("callgrind wrote no totals")
-}
-
-fn totals(out: &str) -> Option<u64> {
-    let line = out.lines().find_map(|line| line.strip_prefix("totals: "))?;
-    line.trim().parse().ok()
+    Executed::read(&out).context("callgrind wrote no counts")
 }
 
 /// One client, one connection, one thing after the other. The connection is the same for every amount, so that it cancels out but for
@@ -195,7 +196,7 @@ fn more(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
 }
 
 fn written(counts: &BTreeMap<String, u64>) -> String {
-    let mut text = "# Instructions of weir for each, outside the kernel. Made by benches/instructions --record.\n".to_owned();
+    let mut text = "# Instructions of weir for each, outside the kernel, and the cache lines of code they lie in. Made by benches/instructions --record.\n".to_owned();
     for (name, count) in counts {
         text += &format!("{name} {count}\n");
     }
@@ -204,7 +205,7 @@ fn written(counts: &BTreeMap<String, u64>) -> String {
 
 fn read(text: &str) -> BTreeMap<String, u64> {
     let line = |line: &str| {
-        let (name, count) = line.split_once(' ')?;
+        let (name, count) = line.rsplit_once(' ')?;
         Some((name.to_owned(), count.trim().parse().ok()?))
     };
     text.lines()
@@ -218,7 +219,7 @@ fn compared(counted: &BTreeMap<String, u64>, known: &BTreeMap<String, u64>) -> (
     let (mut text, mut worse) = (String::new(), false);
     for (name, &count) in counted {
         let Some(&before) = known.get(name) else {
-            text += &format!("{name:<10} {count:>8} instructions, not on record\n");
+            text += &format!("{count:>6} {name}, not on record\n");
             worse = true;
             continue;
         };
@@ -232,7 +233,7 @@ fn compared(counted: &BTreeMap<String, u64>, known: &BTreeMap<String, u64>) -> (
             ""
         };
         text += &format!(
-            "{name:<10} {count:>8} instructions, {before} on record ({:+.1} %){word}\n",
+            "{count:>6} {name}, {before} on record ({:+.1} %){word}\n",
             change * 100.0
         );
     }
@@ -242,14 +243,6 @@ fn compared(counted: &BTreeMap<String, u64>, known: &BTreeMap<String, u64>) -> (
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_the_total_of_callgrind() {
-        let out =
-            "# callgrind format\nevents: Ir\nsummary: 7\n\nfn=(1) main\n0 5\ntotals: 123456789\n";
-        assert_eq!(totals(out), Some(123_456_789));
-        assert_eq!(totals("events: Ir\n"), None);
-    }
 
     #[test]
     fn only_growth_beyond_the_tolerance_and_the_unknown_fail() {
@@ -264,7 +257,10 @@ mod tests {
 
     #[test]
     fn what_is_recorded_can_be_read() {
-        let counts = BTreeMap::from([("get".to_owned(), 21_000), ("event".to_owned(), 4_000)]);
+        let counts = BTreeMap::from([
+            ("get instructions".to_owned(), 21_000),
+            ("get lines".to_owned(), 900),
+        ]);
         assert_eq!(read(&written(&counts)), counts);
     }
 }

@@ -304,7 +304,7 @@ fn command(peer: &Peer, program: &Path, file: &Path) -> Command {
     if let Some(out) = &peer.counted {
         command = Command::new("valgrind");
         command
-            .args(["--tool=callgrind", "--dump-line=no"])
+            .args(["--tool=callgrind", "--dump-line=no", "--dump-instr=yes"])
             .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(program);
     }
