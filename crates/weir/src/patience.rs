@@ -145,6 +145,7 @@ impl Patience {
         Busy {
             patience: Arc::clone(self),
             unread: false,
+            over: None,
         }
     }
 
@@ -187,12 +188,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(crate) struct Busy {
     patience: Arc<Patience>,
     unread: bool,
+    over: Option<Instant>,
 }
 
 impl Busy {
     /// The answer came before the whole request: the client may still be sending it.
     pub(crate) fn leaves_unread(&mut self) {
         self.unread = true;
+    }
+
+    /// The exchange is over, by a clock that somebody has read already.
+    pub(crate) fn over(&mut self, at: Instant) {
+        self.over = Some(at);
     }
 }
 
@@ -203,7 +210,8 @@ impl Drop for Busy {
         }
         self.patience.begun.store(false, Relaxed);
         self.patience.unread.store(self.unread, Relaxed);
-        self.patience.set(Phase::Silent(Instant::now()));
+        let over = self.over.unwrap_or_else(Instant::now);
+        self.patience.set(Phase::Silent(over));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_llm::Usage;
 use weir_meter::Tokens;
 use weir_proxy::summary::{Observer, Outcome, StreamSummary, Summary};
@@ -63,10 +64,14 @@ impl Facts {
             busy.leaves_unread();
         }
         let outcome = summary.outcome.as_str();
-        let duration = self.started.elapsed();
+        let now = Instant::now();
+        busy.over(now);
+        let duration = now.duration_since(self.started);
         self.series
             .finished(&self.method, self.status, duration, outcome);
-        self.settle(summary);
+        if !self.reservations.is_empty() {
+            self.settle(summary);
+        }
         if let Some(stream) = &summary.stream {
             self.count_stream(stream, summary.bytes, outcome);
         }
@@ -81,10 +86,8 @@ impl Facts {
         }
     }
 
+    #[inline(never)]
     fn settle(&mut self, summary: &Summary) {
-        if self.reservations.is_empty() {
-            return;
-        }
         let streamed = summary.stream.iter().flat_map(|stream| &stream.usage);
         let used = streamed
             .chain(&summary.used)
@@ -107,6 +110,7 @@ impl Facts {
         });
     }
 
+    #[inline(never)]
     fn count_stream(&self, stream: &StreamSummary, bytes: u64, outcome: &'static str) {
         self.series.events(stream.events);
         self.series.bytes(bytes);
@@ -128,6 +132,7 @@ impl Facts {
         }
     }
 
+    #[inline(never)]
     fn count_used(&self, used: &Usage, outcome: &'static str) {
         let tokens = figure(used).map(|_| Tokens {
             input: used.input,
