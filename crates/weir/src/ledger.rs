@@ -235,7 +235,7 @@ impl Ledger {
 
     /// What finds this exchange in every log: the trace's id.
     pub(crate) fn request_id(&self) -> String {
-        self.facts.trace.trace_id().to_owned()
+        String::from_utf8_lossy(self.facts.trace.trace_id()).into_owned()
     }
 
     /// The answer's head is about to go out: what is told on every answer of the listener and the route is added to it. Says how the body

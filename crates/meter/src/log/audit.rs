@@ -97,13 +97,13 @@ impl AuditLog {
 
 impl Event<'_> {
     fn fields(&self, service: &str, line: &mut impl Fields) {
-        use Value::{Address, Null, Number, Text, Time};
+        use Value::{Address, Null, Number, Text, Time, Word};
         line.field(name!("timestamp"), Time(self.timestamp));
         line.field(name!("service"), Text(service));
         line.field(name!("event"), Text(self.event));
         if let Some(refused) = &self.refused {
             line.field(name!("reason"), Text(refused.reason));
-            line.field(name!("trace_id"), Text(refused.trace.trace_id()));
+            line.field(name!("trace_id"), Word(refused.trace.trace_id()));
             line.field(name!("tenant_id"), refused.tenant.map_or(Null, Text));
             line.field(name!("user_id"), refused.user.map_or(Null, Text));
             line.field(name!("client"), Address(refused.client));

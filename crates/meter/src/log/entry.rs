@@ -151,7 +151,7 @@ impl<T: Copy> StreamFacts<T> {
 pub(super) enum Value<'a> {
     Text(&'a str),
     /// Known to need no escape: a word or digits of weir's own.
-    Word(&'a str),
+    Word(&'a [u8]),
     Bytes(&'a [u8]),
     Number(u64),
     Millis(Duration),
@@ -189,7 +189,7 @@ impl Entry<&[u8]> {
     pub(super) fn fields(&self, service: &str, line: &mut impl Fields) {
         use Value::{Address, Bytes, Millis, Null, Number, Text, Time, Word};
         line.field(name!("timestamp"), Time(self.timestamp));
-        line.field(name!("level"), Word(self.level.as_str()));
+        line.field(name!("level"), Word(self.level.as_str().as_bytes()));
         line.field(name!("service"), Text(service));
         line.field(name!("trace_id"), Word(self.trace.trace_id()));
         line.field(name!("span_id"), Word(self.trace.span_id()));

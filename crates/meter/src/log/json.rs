@@ -34,7 +34,7 @@ impl Fields for Object<'_> {
     fn field(&mut self, name: &'static Name, value: Value<'_>) {
         let line = &mut *self.0;
         match value {
-            Value::Word(word) => write_quoted(name, word.as_bytes(), line),
+            Value::Word(word) => write_quoted(name, word, line),
             Value::Text(text) => write_text(name, text.as_bytes(), line),
             Value::Bytes(bytes) => write_text(name, bytes, line),
             Value::Time(at) => write_quoted(name, &time::text(at), line),

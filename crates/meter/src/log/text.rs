@@ -54,7 +54,8 @@ fn write_head(entry: &Entry<&[u8]>, line: &mut Vec<u8>) -> std::io::Result<()> {
 
 fn write_value(value: Value<'_>, line: &mut Vec<u8>) -> std::io::Result<()> {
     match value {
-        Value::Text(text) | Value::Word(text) => write_word(text, line)?,
+        Value::Word(word) => line.extend_from_slice(word),
+        Value::Text(text) => write_word(text, line)?,
         Value::Bytes(bytes) => write_bytes(bytes, line)?,
         Value::Number(number) => json::write_number(number, line),
         Value::Millis(duration) => json::write_millis(duration, line),
