@@ -23,7 +23,7 @@ const INTERIM: u32 = 32;
 
 /// Read at first at most, in bytes, and twice as much after each read that could have been larger: a piece is asked for before its client has
 /// shown that it takes any, and hundreds of streams of an HTTP/2 client that never does can wait with one each. Small answers and events come
-/// whole in it, and a large one costs four reads more.
+/// whole in it, and a large one costs five reads more.
 const FIRST_READ: usize = 8 * 1024;
 
 /// What [`Exchange::poll_frame`] gives.

@@ -12,10 +12,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-/// Read at a time at most, in bytes.
-pub(crate) const SIZE: usize = 128 * 1024;
-/// From so many bytes on they are handed over, so that they never hold more than twice their own size.
-const LARGE: usize = SIZE / 2;
+/// Read at a time at most, in bytes. A download costs a quarter less CPU than with half of it, nearly all of it the kernel's (measured).
+pub(crate) const SIZE: usize = 256 * 1024;
+/// From so many bytes on they are handed over, so that they never hold more than four times their own size.
+const LARGE: usize = SIZE / 4;
 
 thread_local! {
     static LENT: Cell<BytesMut> = Cell::default();
@@ -80,7 +80,8 @@ fn poll_buffer(
     most: usize,
 ) -> Poll<io::Result<BytesMut>> {
     let mut buffer = LENT.take();
-    if buffer.capacity() < SIZE && !buffer.try_reclaim(SIZE) {
+    // What is left of it behind a piece that was handed over is room for the next one.
+    if buffer.capacity() < most && !buffer.try_reclaim(SIZE) {
         buffer = BytesMut::with_capacity(SIZE);
     }
     match poll_read_buf(Pin::new(io), cx, &mut (&mut buffer).limit(most)) {
