@@ -22,10 +22,11 @@ pub(crate) struct Account {
     started: Instant,
     bytes: u64,
     first_byte: Option<std::time::Duration>,
-    stream: Option<Stream>,
+    /// Boxed, as the next is: most answers have neither, and are not to carry the room for them.
+    stream: Option<Box<Stream>>,
     encoded: bool,
     /// Listened to where the observer wants to know what it used.
-    answer: Option<Answer>,
+    answer: Option<Box<Answer>>,
 }
 
 struct Stream {
@@ -53,14 +54,16 @@ pub(crate) struct Passed {
 
 impl Account {
     pub(crate) fn open(observer: Box<dyn Observer>, started: Instant, kind: Option<Kind>) -> Self {
-        let stream = kind.filter(|kind| kind.stream).map(|kind| Stream {
-            tap: kind.readable.then(|| Tap::new(kind.media)),
-            by_piece: kind.media == Media::Other,
-            may_end: observer.may_end(),
-            spent: false,
-            last_event: None,
-            named: false,
-            summary: StreamSummary::default(),
+        let stream = kind.filter(|kind| kind.stream).map(|kind| {
+            Box::new(Stream {
+                tap: kind.readable.then(|| Tap::new(kind.media)),
+                by_piece: kind.media == Media::Other,
+                may_end: observer.may_end(),
+                spent: false,
+                last_event: None,
+                named: false,
+                summary: StreamSummary::default(),
+            })
         });
         let listens = kind.is_some_and(|kind| kind.json) && observer.wants_usage();
         Self {
@@ -70,7 +73,7 @@ impl Account {
             first_byte: None,
             stream,
             encoded: kind.is_some_and(|kind| kind.encoded),
-            answer: listens.then(Answer::default),
+            answer: listens.then(Box::default),
         }
     }
 
@@ -139,7 +142,7 @@ impl Account {
             outcome,
             bytes: self.bytes,
             first_byte: self.first_byte,
-            stream: self.stream.take().map(Stream::close),
+            stream: self.stream.take().map(|stream| stream.close()),
             used: self.answer.take().and_then(|answer| answer.usage()),
             encoded: self.encoded,
         });

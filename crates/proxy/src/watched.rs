@@ -252,7 +252,6 @@ impl Body {
         watch: &mut Watch,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Frame<Bytes>>> {
-        watch.register(cx.waker());
         if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
@@ -297,17 +296,20 @@ impl Body {
                 Self::complete(source, watch);
                 Poll::Ready(None)
             }
-            Poll::Pending => match watch.clocks.as_mut().map(|clocks| clocks.poll(cx)) {
-                None | Some(Poll::Pending) => Poll::Pending,
-                Some(Poll::Ready(Expired::Comment)) => match watch.account.comment() {
-                    Some(comment) => Poll::Ready(Some(Frame::data(comment))),
-                    // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
-                    None => Self::poll_flowing(source, watch, cx),
-                },
-                Some(Poll::Ready(Expired::Limit(outcome))) => {
-                    Poll::Ready(Self::fail(source, watch, outcome))
+            Poll::Pending => {
+                watch.register(cx.waker());
+                match watch.clocks.as_mut().map(|clocks| clocks.poll(cx)) {
+                    None | Some(Poll::Pending) => Poll::Pending,
+                    Some(Poll::Ready(Expired::Comment)) => match watch.account.comment() {
+                        Some(comment) => Poll::Ready(Some(Frame::data(comment))),
+                        // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
+                        None => Self::poll_flowing(source, watch, cx),
+                    },
+                    Some(Poll::Ready(Expired::Limit(outcome))) => {
+                        Poll::Ready(Self::fail(source, watch, outcome))
+                    }
                 }
-            },
+            }
         }
     }
 }
