@@ -82,13 +82,13 @@ where
         let mut side = lock(&self.side);
         loop {
             match self.heads.next(&mut side.ahead) {
-                Some(Ok(head)) => return Poll::Ready(Ok(self.ask(side, head, None))),
-                Some(Err(fault)) => {
+                Ok(Some(head)) => return Poll::Ready(Ok(self.ask(side, head, None))),
+                Err(fault) => {
                     let head = self.heads.refused();
                     return Poll::Ready(Ok(self.ask(side, head, Some(fault))));
                 }
-                None if self.leaving && self.heads.is_empty() => break,
-                None => {}
+                Ok(None) if self.leaving && self.heads.is_empty() => break,
+                Ok(None) => {}
             }
             if self.heads.has_begun() {
                 self.service.head_began();

@@ -22,24 +22,22 @@ pub(super) struct Heads {
 
 impl Heads {
     /// The next head in what was read, which loses it; `None`: more is to be read. On an error see [`Heads::refused`].
-    pub(super) fn next(&mut self, ahead: &mut Bytes) -> Option<Result<RequestHead, Fault>> {
+    pub(super) fn next(&mut self, ahead: &mut Bytes) -> Result<Option<RequestHead>, Fault> {
         if !ahead.is_empty()
             && let Some(mut bytes) = self.begun.with(mem::take(ahead))
         {
-            match self.requests.next(&mut bytes) {
-                Ok(Some(head)) => {
-                    *ahead = bytes;
-                    return Some(Ok(head));
-                }
-                Ok(None) => self.begun.keep(bytes),
-                Err(fault) => {
-                    self.begun.keep(bytes);
-                    return Some(Err(fault));
-                }
+            let heard = self.requests.next(&mut bytes);
+            if matches!(heard, Ok(Some(_))) {
+                *ahead = bytes;
+                return heard;
             }
+            self.begun.keep(bytes);
+            heard?;
         }
-        let broken = self.broken.take()?;
-        (!self.begun.is_empty()).then_some(Err(broken))
+        match self.broken.take() {
+            Some(broken) if !self.begun.is_empty() => Err(broken),
+            _ => Ok(None),
+        }
     }
 
     /// The client sends nothing more: a head that was begun will never be whole. Whether there is one.
