@@ -5,10 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{AcqRel, Relaxed, Release},
-        },
+        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -19,8 +16,6 @@ use futures_util::task::AtomicWaker;
 pub(crate) struct Aside {
     bell: Arc<Bell>,
     waker: Waker,
-    /// The task, as the bell knows it: always the same, as a rule.
-    task: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -44,8 +39,7 @@ impl Aside {
     pub(crate) fn new() -> Self {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        let task = None;
-        Self { bell, waker, task }
+        Self { bell, waker }
     }
 
     /// Another future stands here now, which has not been polled yet.
@@ -54,28 +48,25 @@ impl Aside {
     }
 
     /// Polls it if it was woken since the last time.
-    pub(crate) fn poll<F: Future>(
-        &mut self,
-        cx: &Context<'_>,
-        future: Pin<&mut F>,
-    ) -> Poll<F::Output> {
-        let known = self.task.as_ref();
-        if !known.is_some_and(|task| task.will_wake(cx.waker())) {
-            self.bell.task.register(cx.waker());
-            self.task = Some(cx.waker().clone());
-        }
-        if !self.bell.rung.load(Relaxed) || !self.bell.rung.swap(false, AcqRel) {
-            return Poll::Pending;
-        }
-        // Ringing took the task's waker out of the bell. Put back behind the swap, so that no ring is missed.
+    pub(crate) fn poll<F: Future>(&self, cx: &Context<'_>, future: Pin<&mut F>) -> Poll<F::Output> {
+        // Every time, and before the swap. Ringing takes the task's waker out, in a second step behind `rung`: a ring of another thread that is
+        // between the two would otherwise take the one that this poll leaves, and every later ring would wake nobody.
         self.bell.task.register(cx.waker());
-        future.poll(&mut Context::from_waker(&self.waker))
+        if self.bell.rung.swap(false, AcqRel) {
+            future.poll(&mut Context::from_waker(&self.waker))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::pin};
+    use std::{
+        future::{pending, poll_fn},
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering::Acquire},
+    };
 
     use tokio::sync::Notify;
 
@@ -83,7 +74,7 @@ mod tests {
 
     #[tokio::test]
     async fn polled_once_and_then_only_when_woken() {
-        let (mut aside, notify) = (Aside::new(), Notify::new());
+        let (aside, notify) = (Aside::new(), Notify::new());
         let mut polls = 0;
         let mut notified = pin!(notify.notified());
         let mut future = pin!(poll_fn(|cx| {
@@ -102,11 +93,36 @@ mod tests {
 
     #[tokio::test]
     async fn its_waking_wakes_the_task() {
-        let (mut aside, notify) = (Aside::new(), Arc::new(Notify::new()));
+        let (aside, notify) = (Aside::new(), Arc::new(Notify::new()));
         aside.renew();
         let later = Arc::clone(&notify);
         tokio::spawn(async move { later.notify_one() });
         let mut notified = pin!(notify.notified());
         poll_fn(|cx| aside.poll(cx, notified.as_mut())).await;
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, AcqRel);
+        }
+    }
+
+    /// Another thread's ring, with a poll between its two steps.
+    #[test]
+    fn a_poll_in_the_middle_of_a_ring_makes_no_later_ring_unheard() {
+        let (aside, woken) = (Aside::new(), Arc::new(Woken::default()));
+        let task = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&task);
+        let mut future = pin!(pending::<()>());
+        aside.bell.rung.store(true, Release);
+        assert!(aside.poll(&cx, future.as_mut()).is_pending());
+        aside.bell.task.wake();
+        assert!(aside.poll(&cx, future.as_mut()).is_pending());
+        let before = woken.0.load(Acquire);
+        aside.waker.wake_by_ref();
+        assert_eq!(woken.0.load(Acquire), before + 1);
     }
 }

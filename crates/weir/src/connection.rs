@@ -102,7 +102,7 @@ impl Connection {
         let mut running = Running::new(client.tasks.clone());
         let (mut over, mut left, mut lingers) = (false, false, false);
         let (mut dropped_at, mut grace) = (None, None);
-        let mut aside = Aside::new();
+        let aside = Aside::new();
         // Accepted while the queue of a closing socket was emptied: told at once.
         if *self.stage.borrow_and_update() != Stage::Serving {
             self.stage.mark_changed();
