@@ -1,5 +1,5 @@
-//! A head that comes in pieces, on either side. It is read anew from its start, but only when one of its lines became whole: a head has a
-//! hundred lines at most. The worst, 64 KiB whose lines come one by one, costs 16 µs a KiB; in the smallest heads the same bytes cost 10.
+//! A head that comes in pieces, on either side. It is read anew from its start, but behind its first line only when another became whole: a head
+//! has a hundred lines at most. The worst, 64 KiB whose lines come one by one, costs 16 µs a KiB; in the smallest heads the same bytes cost 10.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;

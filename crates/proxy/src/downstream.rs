@@ -40,7 +40,7 @@ pub enum Abuse {
     Flood,
 }
 
-/// One waker per body on the connection.
+/// One waker per exchange on the connection.
 #[derive(Debug, Default)]
 struct Seats {
     wakers: Vec<Option<Waker>>,
@@ -201,7 +201,7 @@ impl Seat {
         }
     }
 
-    /// Wakes this body at the cut, and at the next flush after its last words.
+    /// Wakes this exchange at the cut, and at the next flush after its last words.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut seats = self.downstream.seats();
         match &mut seats.wakers[self.place] {

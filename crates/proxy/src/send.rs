@@ -1,6 +1,6 @@
 //! The seam to an upstream: a head and a body in, an answer's head and a body that reads from the connection out.
 //! Nearly every request goes out on a connection that was kept, and is answered: that is done here, in place. Everything else (no connection,
-//! a try that failed, HTTP/2) is [`tries`]'. Knows nothing of routes, callers or counting.
+//! a try that failed, HTTP/2) is `tries`'. Knows nothing of routes, callers or counting.
 
 mod attempt;
 mod request;

@@ -169,7 +169,10 @@ impl Running {
                     // Who asked may have gone; the reload stands all the same.
                     let _ = order.send(self.reload());
                 }
-                () = self.workers.died() => anyhow::bail!("a worker thread has died"),
+                () = self.workers.died() => {
+                    write_logs(&self.shared.gateway.load());
+                    anyhow::bail!("a worker thread has died");
+                }
             }
         }
         tokio::select! {
@@ -310,10 +313,15 @@ impl Running {
         for store in &gateway.stores {
             store.settled().await;
         }
-        gateway.log.flush();
-        if let Some(audit) = &gateway.audit {
-            audit.flush();
-        }
+        write_logs(&gateway);
+    }
+}
+
+/// Writes what the logs have gathered.
+fn write_logs(gateway: &Gateway) {
+    gateway.log.flush();
+    if let Some(audit) = &gateway.audit {
+        audit.flush();
     }
 }
 

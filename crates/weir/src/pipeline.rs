@@ -149,8 +149,10 @@ async fn exchange<'g>(
         .secured
         .as_ref()
         .and_then(|secured| secured.certificate.as_ref());
-    let now = SystemTime::now();
+    let mut now = SystemTime::UNIX_EPOCH;
     let caller = keys::with_newer(gateway, asked.route, || {
+        // Each time: newer keys may have been waited for.
+        now = SystemTime::now();
         let presented = Presented {
             headers: &head.headers,
             upgrade: upgrade.map(|_| head.uri.query().unwrap_or_default()),

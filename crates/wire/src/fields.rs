@@ -14,6 +14,8 @@ use crate::{
 
 /// In so many bytes lines are counted, so that their map has its size at once; where there are more it may have to grow.
 const COUNTED: usize = 1024;
+/// The most lines that are made room for before they are read: what is counted may be of the body too.
+const EXPECTED: usize = 32;
 
 /// A head's lines, and what they say.
 #[derive(Debug, Default)]
@@ -52,7 +54,7 @@ impl Fields {
         mut at: usize,
         sender: Sender,
     ) -> Result<Option<usize>, Fault> {
-        self.headers.reserve(count(&bytes[at..]));
+        self.headers.reserve(count(&bytes[at..]).min(EXPECTED));
         while let Some(found) = memchr(b'\n', &bytes[at..]) {
             let end = at + found;
             if end >= MAX_HEAD {
@@ -144,7 +146,7 @@ impl Fields {
     }
 }
 
-/// How many lines there are, the empty one among them. The compiler takes sixteen bytes at once.
+/// How many lines there are, among them the empty one and what came behind it. The compiler takes sixteen bytes at once.
 fn count(bytes: &[u8]) -> usize {
     let counted = &bytes[..bytes.len().min(COUNTED)];
     let ends = |piece: &[u8]| {

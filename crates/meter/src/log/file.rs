@@ -106,7 +106,7 @@ impl RollingFile {
         Ok(())
     }
 
-    /// Whether the path names another file now, or none. One `stat` per batch.
+    /// Whether the path names another file now, or none. One `stat` for all lines that are written at once.
     fn is_moved(&self) -> bool {
         fs::metadata(&self.path).map_or(true, |data| identity(&data) != self.identity)
     }

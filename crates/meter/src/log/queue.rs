@@ -14,7 +14,8 @@ use super::{
     sink::Sink,
 };
 
-/// Most bytes waiting: some ten thousand lines, of which a last one may be too many. There may be as many again in the writer's hands.
+/// Most bytes waiting: some ten thousand lines, of which a last one may be too many. There may be as many again in the writer's hands, beside
+/// the lines that it puts together.
 const ROOM: usize = 4 << 20;
 
 /// With so many bytes waiting the writer gathers no longer.
@@ -25,7 +26,7 @@ const ENOUGH: usize = ROOM / 8;
 /// percent of weir's CPU in a duet at a thousand requests a second. Whoever flushes or closes does not wait for it.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Lines that are put together and written at once, a few hundred kilobytes.
+/// Lines that are put together and written at once: a few hundred kilobytes, or 8 MB where all their texts are as long as can be.
 const TOGETHER: usize = 512;
 
 /// Between the workers and the writer.

@@ -6,7 +6,7 @@
 
 use super::{
     Format,
-    entry::Entry,
+    entry::{Entry, StreamFacts},
     json::{self, SHOWN},
     text,
 };
@@ -19,6 +19,8 @@ const COPIED: usize = SHOWN + 4;
 pub(super) struct Records {
     records: Vec<Record>,
     texts: Vec<u8>,
+    /// How many of them are of streams, whose facts have a place of their own.
+    streams: usize,
 }
 
 /// One of them.
@@ -52,6 +54,7 @@ impl Records {
     pub(super) fn exchange(&mut self, entry: &Entry<&[u8]>) {
         let texts = &mut self.texts;
         let record = entry.map(|text| copy(&text[..text.len().min(COPIED)], texts));
+        self.streams += usize::from(record.stream.is_some());
         self.records.push(Record::Exchange(record));
     }
 
@@ -63,7 +66,9 @@ impl Records {
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        self.texts.len() + self.records.len() * size_of::<Record>()
+        self.texts.len()
+            + self.records.len() * size_of::<Record>()
+            + self.streams * size_of::<StreamFacts<Span>>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -76,6 +81,7 @@ impl Records {
         self.records.shrink_to(kept / size_of::<Record>());
         self.texts.clear();
         self.texts.shrink_to(kept);
+        self.streams = 0;
     }
 
     /// Puts them together, at most `most` at once, and hands each part with the number of its lines to `write`.
