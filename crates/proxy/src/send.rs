@@ -15,17 +15,14 @@ use std::{
 
 use http::{Method, response, uri::PathAndQuery};
 use http_body::Body as _;
-use weir_h1::Exchange;
 
 use self::{
-    attempt::{Deadline, Failed},
+    attempt::{Asked, End},
     request::Request,
     tries::Tries,
 };
 use crate::{
-    alarm::Alarm,
-    connect::Transport,
-    error::{BodyError, SendError},
+    error::SendError,
     incoming::{Incoming, Upgraded},
     lease::Lease,
     outbound::Outbound,
@@ -90,9 +87,7 @@ pub fn send<'a>(
     tries.outgoing.upload.sets_out();
     Sending(State::Kept(Some(FirstTry {
         lease: Lease::new(Arc::clone(upstream), index),
-        exchange: Box::new(kept.connection.ask(request)),
-        alarm: kept.alarm,
-        deadline: Deadline::start(timeouts.headers),
+        asked: Asked::new(kept, request, timeouts.headers),
         tries,
     })))
 }
@@ -110,9 +105,7 @@ enum State<'a> {
 struct FirstTry<'a> {
     tries: Tries<'a>,
     lease: Lease,
-    exchange: Box<Exchange<Transport, Body>>,
-    alarm: Alarm,
-    deadline: Deadline,
+    asked: Asked,
 }
 
 impl Future for Sending<'_> {
@@ -127,13 +120,14 @@ impl Future for Sending<'_> {
                     let Some(trying) = first else {
                         return Poll::Pending;
                     };
-                    let polled = ready!(trying.poll(cx));
+                    let upload = &trying.tries.outgoing.upload;
+                    let polled = ready!(trying.asked.poll(cx, upload));
                     let Some(done) = first.take() else {
                         return Poll::Pending;
                     };
                     match polled {
                         Ok(head) => return Poll::Ready(done.answer(head)),
-                        Err(failed) => this.0 = done.go_on(failed)?,
+                        Err(end) => this.0 = done.go_on(end)?,
                     }
                 }
             }
@@ -142,30 +136,15 @@ impl Future for Sending<'_> {
 }
 
 impl<'a> FirstTry<'a> {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Box<response::Parts>, Option<weir_h1::Fault<BodyError>>>> {
-        if let Poll::Ready(answered) = self.exchange.poll_head(cx) {
-            return Poll::Ready(answered.map_err(Some));
-        }
-        let upload = &self.tries.outgoing.upload;
-        self.deadline
-            .poll(cx, upload, &mut self.alarm)
-            .map(|()| Err(None))
-    }
-
     fn answer(self, head: Box<response::Parts>) -> Result<Answer, SendError> {
-        let body = Incoming::http1(self.exchange, self.alarm);
-        self.tries.answer(head, body, self.lease)
+        self.tries.answer(head, self.asked.into_body(), self.lease)
     }
 
-    /// After its failure; `None`: the answer is late.
+    /// After its failure.
     #[cold]
-    fn go_on(self, error: Option<weir_h1::Fault<BodyError>>) -> Result<State<'a>, SendError> {
-        let failed = error.map_or(Failed::Late, |error| Failed::http1(*self.exchange, error));
+    fn go_on(self, end: End) -> Result<State<'a>, SendError> {
         let mut tries = self.tries;
-        let request = tries.again(failed, true)?;
+        let request = tries.again(self.asked.into_failed(end), true)?;
         self.lease.retried();
         Ok(State::Tries(Box::pin(tries.run(request, None))))
     }

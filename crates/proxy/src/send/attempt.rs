@@ -51,15 +51,57 @@ pub(super) enum Failed {
     },
 }
 
-impl Failed {
+/// What ended a try that gave no answer.
+pub(super) enum End {
+    Late,
+    Fault(Fault<BodyError>),
+}
+
+/// A request on an HTTP/1.1 connection, until the head of its answer is there.
+pub(super) struct Asked {
+    exchange: Box<Exchange<Transport, Body>>,
+    alarm: Alarm,
+    deadline: Deadline,
+}
+
+impl Asked {
+    pub(super) fn new(kept: Kept, request: weir_h1::Request<Body>, patience: Duration) -> Self {
+        Self {
+            exchange: Box::new(kept.connection.ask(request)),
+            alarm: kept.alarm,
+            deadline: Deadline::start(patience),
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &Upload,
+    ) -> Poll<Result<Box<response::Parts>, End>> {
+        if let Poll::Ready(answered) = self.exchange.poll_head(cx) {
+            return Poll::Ready(answered.map_err(End::Fault));
+        }
+        let late = self.deadline.poll(cx, upload, &mut self.alarm);
+        late.map(|()| Err(End::Late))
+    }
+
+    /// The answer's body, behind its head.
+    pub(super) fn into_body(self) -> Incoming {
+        Incoming::http1(self.exchange, self.alarm)
+    }
+
+    /// What became of the request.
     #[cold]
-    pub(super) fn http1(exchange: Exchange<Transport, Body>, error: Fault<BodyError>) -> Self {
-        let heard = exchange.heard();
+    pub(super) fn into_failed(self, end: End) -> Failed {
+        let End::Fault(error) = end else {
+            return Failed::Late;
+        };
+        let heard = self.exchange.heard();
         let of_body = matches!(error, Fault::Request(_) | Fault::Length);
         let error = UpstreamError::Http1(error);
-        match exchange.into_unsent() {
-            Some(unsent) if !of_body => Self::Unsent(Request::Http1(unsent), error),
-            _ => Self::Broken { error, heard },
+        match self.exchange.into_unsent() {
+            Some(unsent) if !of_body => Failed::Unsent(Request::Http1(unsent), error),
+            _ => Failed::Broken { error, heard },
         }
     }
 }
@@ -73,12 +115,10 @@ pub(super) async fn attempt(
 ) -> Result<(Box<response::Parts>, Incoming), Failed> {
     match (connection, request) {
         (Connection::Http1(kept), Request::Http1(request)) => {
-            let mut alarm = kept.alarm;
-            let mut exchange = Box::new(kept.connection.ask(request));
-            let answered = poll_fn(|cx| exchange.poll_head(cx));
-            match in_time(answered, patience, upload, &mut alarm).await? {
-                Ok(head) => Ok((head, Incoming::http1(exchange, alarm))),
-                Err(error) => Err(Failed::http1(*exchange, error)),
+            let mut asked = Asked::new(kept, request, patience);
+            match poll_fn(|cx| asked.poll(cx, upload)).await {
+                Ok(head) => Ok((head, asked.into_body())),
+                Err(end) => Err(asked.into_failed(end)),
             }
         }
         // Boxed: it is larger than all the rest, which a request by HTTP/1.1 would carry.
@@ -136,13 +176,13 @@ async fn in_time<A>(
 
 /// When an answer's head is late. The clock runs from the last piece of the upload that was taken, not from its start.
 #[derive(Debug)]
-pub(super) struct Deadline {
+struct Deadline {
     at: Instant,
     patience: Duration,
 }
 
 impl Deadline {
-    pub(super) fn start(patience: Duration) -> Self {
+    fn start(patience: Duration) -> Self {
         Self {
             at: Instant::now() + patience,
             patience,
@@ -150,12 +190,7 @@ impl Deadline {
     }
 
     /// Ready: it is late.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        upload: &Upload,
-        alarm: &mut Alarm,
-    ) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, upload: &Upload, alarm: &mut Alarm) -> Poll<()> {
         loop {
             ready!(alarm.poll(cx, self.at));
             // A client that is late with its own body has a clock of its own.
