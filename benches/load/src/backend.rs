@@ -1,5 +1,6 @@
 //! What stands behind every gateway: an HTTP/1.1 server on one thread that does as little as its answers need, so that the gateway is what
-//! is measured. The last segment of the path says what is wanted: `tiny`, `echo`, `download`, `upload`, `stream`, `idle`.
+//! is measured. The last segment of the path says what is wanted: `tiny`, `echo`, `download`, `upload`, `stream`, `idle`,
+//! `turns`.
 
 use std::{net::SocketAddr, sync::mpsc, thread, time::Duration};
 
@@ -7,6 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     time::{Instant, sleep_until},
 };
 
@@ -26,6 +28,9 @@ const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; char
     cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
 /// Large enough that a write costs little, small enough to stay in the cache.
 const BLOCK: usize = 256 * 1024;
+
+/// What `turns` waits for before each event behind the first: a permit from who has read the one before.
+pub(crate) static TURN: Semaphore = Semaphore::const_new(0);
 
 /// Starts it on its core.
 pub(crate) fn start(core: Option<usize>) -> Result<Backend> {
@@ -88,6 +93,7 @@ async fn serve(mut socket: TcpStream) -> std::io::Result<()> {
                 return stream(socket, every).await;
             }
             b"idle" => return stream(socket, Duration::MAX).await,
+            b"turns" => return turns(socket).await,
             b"echo" => {
                 let body = whole(&mut socket, &mut buffer, &head).await?;
                 let mut answer = format!(
@@ -193,6 +199,25 @@ async fn stream(mut socket: TcpStream, every: Duration) -> std::io::Result<()> {
         next += every.min(Duration::from_secs(3600));
         tokio::select! {
             () = sleep_until(next) => {}
+            read = socket.read(&mut ignored) => if read? == 0 { return Ok(()) } else { continue },
+        }
+        out.clear();
+        number += 1;
+        event::write(&mut out, number);
+        socket.write_all(&out).await?;
+    }
+}
+
+/// An event at once, then one for each permit: however slow the reader is, no two of them come together.
+async fn turns(mut socket: TcpStream) -> std::io::Result<()> {
+    let mut out = STREAM.to_vec();
+    event::first(&mut out);
+    socket.write_all(&out).await?;
+    let mut number = 0;
+    let mut ignored = [0; 64];
+    loop {
+        tokio::select! {
+            permit = TURN.acquire() => permit.map_err(std::io::Error::other)?.forget(),
             read = socket.read(&mut ignored) => if read? == 0 { return Ok(()) } else { continue },
         }
         out.clear();

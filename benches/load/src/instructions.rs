@@ -1,16 +1,18 @@
 //! How many instructions weir takes for a request and for an event, outside the kernel, and how many cache lines of code they lie in: of a
 //! small request's code nearly nothing runs twice, so that its lines tell more of the time it takes. Callgrind's counts do not depend on what else
-//! the machine does and repeat within about 1 %, so they can fail a build where microseconds cannot. weir runs several times: once with a
-//! warm-up only, and once with a known amount of one kind of work more; the difference, divided, is the cost of one.
+//! the machine does and repeat within 1 %, so they can fail a build where microseconds cannot. One weir runs for all of it and writes down what it
+//! has executed since it did so last: before a known amount of one kind of work and after it. To start it once without the work and once with it
+//! and subtract was tried: the start alone differs by half a million instructions from one to the next.
 
+mod client;
 mod executed;
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
+    thread,
     time::Duration,
 };
 
@@ -18,10 +20,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
-use self::executed::Executed;
+use self::{
+    client::{Client, Kind},
+    executed::Executed,
+};
 use crate::{
-    backend, event,
-    head::{Head, chunked_end},
+    backend,
     place::{self, Cores},
     secrets::Secrets,
     systems::{Peer, Stage, System},
@@ -46,37 +50,22 @@ const TOLERANCE: f64 = 0.05;
 /// Of the work that is counted.
 const TIMES: usize = 400;
 const WARM_UP: usize = 100;
-/// In ms. Slow enough that each event is read and written by itself under callgrind too, on a machine whose time others take: at 4 ms two or three
-/// came at once now and then, and counted as one.
-const EVERY: &str = "20";
+/// Longer than access lines wait for each other: weir writes them each 100 ms.
+const LATER: Duration = Duration::from_millis(300);
 
 /// What is counted: its name, path, and kind.
 const KINDS: [(&str, &str, Kind); 4] = [
     ("get", "/tiny", Kind::Get),
     ("get-full", "/full/tiny", Kind::Get),
     ("post", "/echo", Kind::Post),
-    ("event", "/stream", Kind::Event),
+    ("event", "/turns", Kind::Event),
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Get,
-    Post,
-    Event,
-}
 
 impl Instructions {
     pub(crate) fn run(&self) -> Result<()> {
         let weir = fs::canonicalize(&self.weir)
             .with_context(|| format!("{}: cargo build --release", self.weir.display()))?;
-        let idle = life(&weir, None)?;
-        let mut counted = BTreeMap::new();
-        for (name, path, kind) in KINDS {
-            let busy = life(&weir, Some((path, kind)))?;
-            let more = busy.instructions().saturating_sub(idle.instructions());
-            counted.insert(format!("{name} instructions"), more / TIMES as u64);
-            counted.insert(format!("{name} lines"), busy.lines(&idle, TIMES as u64));
-        }
+        let counted = count(&weir)?;
         if self.record {
             fs::write(&self.baseline, written(&counted))?;
         }
@@ -93,8 +82,7 @@ impl Instructions {
     }
 }
 
-/// What one life of weir executes with the warm-up, and with the work if there is one.
-fn life(weir: &Path, work: Option<(&str, Kind)>) -> Result<Executed> {
+fn count(weir: &Path) -> Result<BTreeMap<String, u64>> {
     let folder = TempDir::with_prefix("weir-load-")?;
     let secrets = Secrets::make(folder.path())?;
     let cores = Cores::here();
@@ -106,93 +94,62 @@ fn life(weir: &Path, work: Option<(&str, Kind)>) -> Result<Executed> {
         descriptors: place::descriptors(),
         secrets: &secrets,
     };
-    let file = folder.path().join("callgrind.out");
-    let system = System::start(&Peer::counted(weir, file.clone()), &stage)
+    let out = folder.path().join("callgrind.out");
+    let system = System::start(&Peer::counted(weir, out.clone()), &stage)
         .context("callgrind: is valgrind installed?")?
         .context("weir was there before")?;
-    for (_, path, kind) in KINDS {
-        play(&system, path, kind, &secrets.token, WARM_UP)?;
-    }
-    if let Some((path, kind)) = work {
-        play(&system, path, kind, &secrets.token, TIMES)?;
+    let mut dumps = Dumps {
+        process: system.processes[0],
+        out,
+        taken: 0,
+    };
+    let mut counted = BTreeMap::new();
+    for (name, path, kind) in KINDS {
+        let address = if path.starts_with("/full") {
+            system.full
+        } else {
+            system.plain
+        };
+        let mut client = Client::open(address, path, kind, &secrets.token)?;
+        client.play(WARM_UP)?;
+        dumps.next()?;
+        client.play(TIMES)?;
+        let executed = dumps.next()?;
+        let times = TIMES as u64;
+        counted.insert(
+            format!("{name} instructions"),
+            executed.instructions() / times,
+        );
+        counted.insert(format!("{name} lines"), executed.lines(times));
     }
     system.stop()?;
-    let out = fs::read_to_string(&file)?;
-    Executed::read(&out).context("callgrind wrote no counts")
+    Ok(counted)
 }
 
-/// One client, one connection, one thing after the other. The connection is the same for every amount, so that it cancels out but for
-/// the first of its kind.
-fn play(system: &System, path: &str, kind: Kind, token: &str, times: usize) -> Result<()> {
-    let address: SocketAddr = if path.starts_with("/full") {
-        system.full
-    } else {
-        system.plain
-    };
-    let mut socket = TcpStream::connect(address)?;
-    socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let body = if kind == Kind::Post {
-        vec![b'a'; 2048]
-    } else {
-        Vec::new()
-    };
-    let query = if kind == Kind::Event {
-        format!("?{EVERY}")
-    } else {
-        String::new()
-    };
-    let method = if kind == Kind::Post { "POST" } else { "GET" };
-    let mut request = format!(
-        "{method} {path}{query} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: weir-load\r\nAccept: */*\r\n\
-         Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend(&body);
-    if kind == Kind::Event {
-        socket.write_all(&request)?;
-        return events(&mut socket, times);
-    }
-    for _ in 0..times {
-        socket.write_all(&request)?;
-        answer(&mut socket)?;
-    }
-    Ok(())
+/// What callgrind writes while weir runs.
+struct Dumps {
+    process: i32,
+    /// Where it writes; the number of the dump stands behind it.
+    out: PathBuf,
+    taken: u32,
 }
 
-fn answer(socket: &mut TcpStream) -> Result<()> {
-    let mut buffer = Vec::new();
-    loop {
-        if let Some(head) = Head::of_answer(&buffer) {
-            ensure!(head.status == 200, "weir answered {}", head.status);
-            let body = &buffer[head.length..];
-            if body.len() as u64 >= head.body && (!head.chunked || chunked_end(body).is_some()) {
-                return Ok(());
-            }
-        }
-        more(socket, &mut buffer)?;
-    }
-}
-
-fn events(socket: &mut TcpStream, times: usize) -> Result<()> {
-    let (mut buffer, mut seen) = (Vec::new(), 0);
-    while seen < times {
-        more(socket, &mut buffer)?;
-        event::take(&mut buffer, |_| seen += 1);
-    }
-    Ok(())
-}
-
-fn more(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
-    let mut block = [0; 16 * 1024];
-    match socket.read(&mut block) {
-        Ok(0) => Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
-        Ok(read) => {
-            buffer.extend(&block[..read]);
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+impl Dumps {
+    /// What weir has executed since the last one.
+    fn next(&mut self) -> Result<Executed> {
+        // What weir leaves for later, and no request waits for, belongs to the work too.
+        thread::sleep(LATER);
+        let asked = Command::new("vgdb")
+            .arg(format!("--pid={}", self.process))
+            .arg("dump")
+            .output()
+            .context("vgdb: is valgrind installed?")?;
+        let said = String::from_utf8_lossy(&asked.stderr);
+        ensure!(asked.status.success(), "vgdb: {said}");
+        self.taken += 1;
+        let file = format!("{}.{}", self.out.display(), self.taken);
+        let text = fs::read_to_string(&file).context(file)?;
+        Executed::read(&text).context("callgrind wrote no counts")
     }
 }
 
