@@ -114,7 +114,16 @@ impl Unsent {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *begun = true;
-            self.advance(written);
+            if self.is_flat() {
+                self.sent += written;
+            } else {
+                self.advance(written);
+            }
+            if self.sent > ENOUGH {
+                // More is put behind before all of it is sent: what is sent must go, or it would grow with the message.
+                self.out.drain(..self.sent);
+                self.sent = 0;
+            }
         }
         ready!(io.poll_flush(cx))?;
         // A stream between two events holds no buffer.
@@ -123,14 +132,11 @@ impl Unsent {
         Poll::Ready(Ok(()))
     }
 
+    /// So many bytes were sent of what lies in several places.
+    #[cold]
     fn advance(&mut self, written: usize) {
         let head = written.min(self.out.len() - self.sent);
         self.sent += head;
-        if self.sent > ENOUGH {
-            // More is put behind before all of it is sent: what is sent must go, or it would grow with the message.
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
         let piece = (written - head).min(self.piece.len());
         self.piece.advance(piece);
         self.tail = &self.tail[written - head - piece..];

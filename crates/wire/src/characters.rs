@@ -1,5 +1,7 @@
 //! The character classes of RFC 9110 section 5.6.2 and 5.5, and of request targets.
 
+use std::ops::Range;
+
 /// Whether all of it are token characters, and there is one.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     const TOKEN: [bool; 256] = {
@@ -24,20 +26,17 @@ pub fn is_text(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a target may have these bytes: visible ASCII.
-pub(crate) fn is_visible(text: &[u8]) -> bool {
-    !text
-        .iter()
-        .fold(false, |bad, byte| bad | (*byte <= b' ') | (*byte >= 0x7f))
+/// Whether a target may have these bytes: visible ASCII, and no `#`.
+pub(crate) fn is_target(text: &[u8]) -> bool {
+    !text.iter().fold(false, |bad, byte| {
+        bad | (*byte <= b' ') | (*byte >= 0x7f) | (*byte == b'#')
+    })
 }
 
-/// Without the spaces and tabs around it.
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
+/// What is between the spaces and tabs around it.
+pub(crate) fn inner(text: &[u8]) -> Range<usize> {
+    let is_inner = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(is_inner).unwrap_or(text.len());
+    let end = text.iter().rposition(is_inner);
+    start..end.map_or(start, |last| last + 1)
 }

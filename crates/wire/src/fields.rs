@@ -3,19 +3,22 @@
 //! One walk for both sides, from the bytes to the map: a thread that has just read a request by it reads the answer by warm code. What a name or
 //! a value may have is asked of `http` where it makes one, and not before as well: it takes just what is a token, and just what is text.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use memchr::memchr;
 
 use crate::{
     Fault, MAX_FIELDS, MAX_HEAD,
-    characters::{is_text, is_token, trim},
+    characters::{inner, is_text, is_token},
+    names,
 };
 
-/// In so many bytes lines are counted, so that their map has its size at once; where there are more it may have to grow.
-const COUNTED: usize = 1024;
-/// The most lines that are made room for before they are read: what is counted may be of the body too.
-const EXPECTED: usize = 32;
+/// A line for so many bytes is made room for, so that as a rule their map has its size at once.
+const LINE: usize = 32;
+/// The fewest and the most lines that are made room for: a map that grows costs as much as four lines, and the bytes may be of the body too.
+const EXPECTED: RangeInclusive<usize> = 12..=24;
 
 /// A head's lines, and what they say.
 #[derive(Debug, Default)]
@@ -54,22 +57,24 @@ impl Fields {
         mut at: usize,
         sender: Sender,
     ) -> Result<Option<usize>, Fault> {
-        self.headers.reserve(count(&bytes[at..]).min(EXPECTED));
+        let expected = (bytes.len() - at) / LINE;
+        self.headers
+            .reserve(expected.clamp(*EXPECTED.start(), *EXPECTED.end()));
         while let Some(found) = memchr(b'\n', &bytes[at..]) {
             let end = at + found;
             if end >= MAX_HEAD {
                 return Err(Fault::TooLarge);
             }
             let line = match &bytes[at..end] {
-                [line @ .., b'\r'] => line,
-                line if matches!(sender, Sender::Server) => line,
+                [line @ .., b'\r'] => line.len(),
+                line if matches!(sender, Sender::Server) => line.len(),
                 _ => return Err(Fault::BareLf),
             };
-            at = end + 1;
-            if line.is_empty() {
-                return Ok(Some(at));
+            if line == 0 {
+                return Ok(Some(end + 1));
             }
-            self.line(bytes, line, sender)?;
+            self.line(bytes, at, line, sender)?;
+            at = end + 1;
         }
         if bytes.len() > MAX_HEAD {
             return Err(Fault::TooLarge);
@@ -77,16 +82,22 @@ impl Fields {
         Ok(None)
     }
 
-    fn line(&mut self, bytes: &Bytes, line: &[u8], sender: Sender) -> Result<(), Fault> {
+    /// Takes the line of this length that begins at `at`.
+    fn line(
+        &mut self,
+        bytes: &Bytes,
+        at: usize,
+        length: usize,
+        sender: Sender,
+    ) -> Result<(), Fault> {
         if self.headers.len() == MAX_FIELDS {
             return Err(Fault::TooManyFields);
         }
-        let malformed = || malformed(line, sender);
-        // Names are short: a look at each byte is over before `memchr` has begun.
-        let colon = line.iter().position(|byte| *byte == b':');
-        let colon = colon.ok_or_else(malformed)?;
-        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| malformed())?;
-        let value = bytes.slice_ref(trim(&line[colon + 1..]));
+        let malformed = || malformed(&bytes[at..at + length], sender);
+        let (name, colon) = names::name(&bytes[at..], length).ok_or_else(malformed)?;
+        let behind = at + colon + 1;
+        let value = inner(&bytes[behind..at + length]);
+        let value = bytes.slice(behind + value.start..behind + value.end);
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed())?;
         match name {
             header::CONTENT_LENGTH
@@ -146,21 +157,6 @@ impl Fields {
     }
 }
 
-/// How many lines there are, among them the empty one and what came behind it. The compiler takes sixteen bytes at once.
-fn count(bytes: &[u8]) -> usize {
-    let counted = &bytes[..bytes.len().min(COUNTED)];
-    let ends = |piece: &[u8]| {
-        piece
-            .iter()
-            .map(|byte| u8::from(*byte == b'\n'))
-            .sum::<u8>()
-    };
-    counted
-        .chunks(128)
-        .map(|piece| usize::from(ends(piece)))
-        .sum()
-}
-
 /// What is wrong with a line. Of an upstream's it is told less exactly.
 #[cold]
 fn malformed(line: &[u8], sender: Sender) -> Fault {
@@ -189,7 +185,7 @@ pub(crate) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     if !is_text(value) {
         return Err(Fault::Value);
     }
-    Ok((name, trim(value)))
+    Ok((name, &value[inner(value)]))
 }
 
 /// A number in its one canonical form. `010` is eight to some and ten to others; 18 digits are an exabyte, and fit.

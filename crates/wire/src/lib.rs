@@ -11,6 +11,7 @@ mod chunks;
 mod fault;
 mod fields;
 mod frames;
+mod names;
 mod requests;
 mod target;
 

@@ -4,11 +4,11 @@
 use http::Method;
 use memchr::memchr;
 
-use crate::{Fault, characters::is_visible};
+use crate::{Fault, characters::is_target};
 
 /// Whether a request with this method may have this target.
 pub(crate) fn check(method: &Method, target: &[u8]) -> Result<(), Fault> {
-    if !is_visible(target) || memchr(b'#', target).is_some() {
+    if !is_target(target) {
         return Err(unclear(target));
     }
     let right = match target {
@@ -23,7 +23,7 @@ pub(crate) fn check(method: &Method, target: &[u8]) -> Result<(), Fault> {
 fn unclear(target: &[u8]) -> Fault {
     if target.contains(&b' ') {
         Fault::RequestLine
-    } else if is_visible(target) {
+    } else if target.iter().all(u8::is_ascii_graphic) {
         Fault::Fragment
     } else {
         Fault::Target

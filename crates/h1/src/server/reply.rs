@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
 use super::Switch;
@@ -118,8 +118,7 @@ fn lines(out: &mut Vec<u8>, headers: &HeaderMap, switches: bool) -> Said {
     for (name, value) in headers {
         match *name {
             header::CONTENT_LENGTH => {
-                let length = || value.to_str().ok()?.parse().ok();
-                said.length = said.length.or_else(length);
+                said.length = said.length.or_else(|| length(value));
                 continue;
             }
             header::TRANSFER_ENCODING | header::TRAILER => continue,
@@ -138,6 +137,12 @@ fn lines(out: &mut Vec<u8>, headers: &HeaderMap, switches: bool) -> Said {
         date(out);
     }
     said
+}
+
+/// Not inlined: what it needs would be kept at hand for every line.
+#[inline(never)]
+fn length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
 }
 
 /// What a body in chunks has in the head, and the trailers that it announces, where the client has a use for them (RFC 9110 section 6.5.1).
