@@ -1,21 +1,25 @@
-//! The buffer into which a thread's connections read, one after the other: an idle connection holds none. What was read is copied out in
-//! its exact size where it is small, and handed over as it is where a copy would cost more than the memory.
+//! Where connections read into: an idle one holds no buffer. Little is read onto the stack, and much into a buffer that a thread's
+//! connections lend one another. What was read is copied out in its exact size where it is small, and handed over as it is where a copy would
+//! cost more than the memory.
 
 use std::{
     cell::Cell,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 /// Read at a time at most, in bytes. A download costs a quarter less CPU than with half of it, nearly all of it the kernel's (measured).
 pub(crate) const SIZE: usize = 256 * 1024;
 /// From so many bytes on they are handed over, so that they never hold more than four times their own size.
 const LARGE: usize = SIZE / 4;
+/// Up to so many bytes are read onto the stack: heads and events. To lend the buffer and to give it back costs as much as reading into it.
+pub(crate) const LITTLE: usize = 16 * 1024;
 
 thread_local! {
     static LENT: Cell<BytesMut> = Cell::default();
@@ -49,6 +53,9 @@ pub(crate) fn poll_read<T>(
     most: usize,
     with: impl FnOnce(Piece<'_>) -> T,
 ) -> Poll<io::Result<T>> {
+    if most <= LITTLE {
+        return poll_little(io, cx, most, with);
+    }
     let mut buffer = ready!(poll_buffer(io, cx, most))?;
     let out = match buffer.len() {
         0 => with(Piece::End),
@@ -65,14 +72,30 @@ pub(crate) fn poll_bytes(
     cx: &mut Context<'_>,
     most: usize,
 ) -> Poll<io::Result<Bytes>> {
-    poll_read(io, cx, most, |piece| match piece {
-        Piece::End => Bytes::new(),
+    poll_little(io, cx, most, |piece| match piece {
         Piece::Small(bytes) => Bytes::copy_from_slice(bytes),
-        Piece::Large(bytes) => bytes,
+        Piece::End | Piece::Large(_) => Bytes::new(),
     })
 }
 
-/// The buffer with what one read brought, to be given back. One function for both sides and every socket, see `unsent.rs`.
+/// Reads once, `most` bytes, which are few. Not inlined: its callers are not to have its frame. One function for every socket, see `unsent.rs`.
+#[inline(never)]
+fn poll_little<T>(
+    io: &mut (dyn AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    most: usize,
+    with: impl FnOnce(Piece<'_>) -> T,
+) -> Poll<io::Result<T>> {
+    let mut room = [const { MaybeUninit::uninit() }; LITTLE];
+    let mut read = ReadBuf::uninit(&mut room[..most]);
+    ready!(Pin::new(io).poll_read(cx, &mut read))?;
+    Poll::Ready(Ok(match read.filled() {
+        [] => with(Piece::End),
+        bytes => with(Piece::Small(bytes)),
+    }))
+}
+
+/// The buffer with what one read brought, to be given back.
 #[inline(never)]
 fn poll_buffer(
     io: &mut (dyn AsyncRead + Unpin),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most that is read at a time where no body is awaited: most heads, and all that a client that pipelines may make weir hold.
-const AHEAD: usize = 16 * 1024;
+const AHEAD: usize = lent::LITTLE;
 
 /// The most that is read at a time of a body. Twice as much, as of answers, brought nothing (measured).
 const BODY: usize = lent::SIZE / 2;
