@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, uri::PathAndQuery};
 use http_body_util::Empty;
 use libfuzzer_sys::fuzz_target;
 use weir_fuzz::Pieces;
-use weir_h1::{Connection, RequestHead};
+use weir_h1::{Connection, Portion, RequestHead};
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
@@ -39,11 +39,9 @@ fn heard(bytes: &[u8], size: usize) -> Heard {
         Poll::Pending => unreachable!("there is always something to read"),
     }
     while !heard.broke {
-        match exchange.poll_frame(&mut cx) {
-            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => heard.body.extend_from_slice(&data),
-                Err(frame) => heard.trailers = frame.into_trailers().ok(),
-            },
+        match exchange.poll_portion(&mut cx) {
+            Poll::Ready(Some(Ok(Portion::Data(data)))) => heard.body.extend_from_slice(&data),
+            Poll::Ready(Some(Ok(Portion::Trailers(trailers)))) => heard.trailers = Some(*trailers),
             Poll::Ready(Some(Err(_))) => heard.broke = true,
             Poll::Ready(None) => break,
             Poll::Pending => unreachable!("there is always something to read"),

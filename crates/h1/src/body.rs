@@ -3,10 +3,10 @@
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::SizeHint;
 use weir_wire::{Chunks, Fault, Part};
 
-use crate::lent::Piece;
+use crate::{lent::Piece, portion::Portion};
 
 /// Chunks from so many bytes on are handed over, where they lie in a large read.
 const SLICE: usize = 4096;
@@ -91,8 +91,8 @@ impl Reading {
         true
     }
 
-    /// The next frame of what was read; `None`: read more, or there is no more.
-    pub(crate) fn next(&mut self) -> Option<Result<Frame<Bytes>, Fault>> {
+    /// The next portion of what was read; `None`: read more, or there is no more.
+    pub(crate) fn next(&mut self) -> Option<Result<Portion, Fault>> {
         while self.ready.is_empty() && !self.held.is_empty() {
             self.slice();
         }
@@ -100,20 +100,25 @@ impl Reading {
             if matches!(self.state, State::Ended(None)) && self.held.is_empty() {
                 self.state = State::Over;
             }
-            return Some(Ok(Frame::data(std::mem::take(&mut self.ready))));
+            return Some(Ok(Portion::Data(std::mem::take(&mut self.ready))));
         }
         match &mut self.state {
             State::Ended(trailers) => {
                 let trailers = trailers.take();
                 self.state = State::Over;
-                trailers.map(|trailers| Ok(Frame::trailers(*trailers)))
+                trailers.map(|trailers| Ok(Portion::Trailers(trailers)))
             }
             State::Broken(fault) => Some(Err(*fault)),
             State::Open(_) | State::Over => None,
         }
     }
 
-    /// Whether there will be no more frames.
+    /// Whether all that was read was handed on, and more is to come.
+    pub(crate) fn is_drained(&self) -> bool {
+        matches!(self.state, State::Open(_)) && self.ready.is_empty() && self.held.is_empty()
+    }
+
+    /// Whether there will be no more portions.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Over) && self.ready.is_empty()
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{StatusCode, response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use weir_wire::AnswerHead;
 
@@ -15,6 +15,7 @@ use crate::{
     begun::Begun,
     body::{Framing, Reading},
     lent::{self, Piece},
+    portion::Portion,
     upload::Upload,
 };
 
@@ -26,10 +27,7 @@ const INTERIM: u32 = 32;
 /// whole in it, and a large one costs five reads more.
 const FIRST_READ: usize = 8 * 1024;
 
-/// What [`Exchange::poll_frame`] gives.
-type PolledFrame<E> = Poll<Option<Result<Frame<Bytes>, Fault<E>>>>;
-
-/// See the module. [`Exchange::poll_head`] first, then [`Exchange::poll_frame`] to the end, then [`Exchange::release`].
+/// See the module. [`Exchange::poll_head`] first, then [`Exchange::poll_portion`] to the end, then [`Exchange::release`].
 #[derive(Debug)]
 pub struct Exchange<S, B> {
     io: S,
@@ -80,9 +78,15 @@ impl<S, B> Exchange<S, B> {
         })
     }
 
-    /// Whether [`Exchange::poll_frame`] has no more to give.
+    /// Whether [`Exchange::poll_portion`] has no more to give.
     pub fn is_end_stream(&self) -> bool {
         self.body.is_over()
+    }
+
+    /// The connection, where only what the server says next can bring more of the body: all of the request was sent, and all that was read of
+    /// the answer handed on.
+    pub fn awaits(&self) -> Option<&S> {
+        (self.body.is_drained() && !self.upload.is_under_way()).then_some(&self.io)
     }
 
     /// The size of the answer's body, where its head tells.
@@ -121,14 +125,17 @@ where
         }
     }
 
-    /// The next frame of the answer's body. What is left of the request is sent beside.
+    /// The next portion of the answer's body. What is left of the request is sent beside.
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PolledFrame<B::Error> {
+    pub fn poll_portion(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Portion, Fault<B::Error>>>> {
         loop {
-            if let Some(frame) = self.body.next() {
-                return Poll::Ready(Some(frame.map_err(Fault::Answer)));
+            if let Some(portion) = self.body.next() {
+                return Poll::Ready(Some(portion.map_err(Fault::Answer)));
             }
             if self.body.is_over() {
                 return Poll::Ready(None);

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::unsent::Unsent;
@@ -100,11 +100,13 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
             return Poll::Ready(Ok(()));
         };
         while !rest.over && self.unsent.takes_more() {
-            let frame = ready!(Pin::new(&mut rest.body).poll_frame(cx)).transpose();
-            let frame = frame.map_err(Trouble::Body)?.map(Frame::into_data);
-            match frame {
-                Some(Ok(data)) => rest.take(data, &mut self.unsent)?,
-                Some(Err(frame)) => rest.end(frame.trailers_ref(), self.unsent.end())?,
+            match ready!(Pin::new(&mut rest.body).poll_frame(cx)) {
+                // Not by `into_data`, which hands the whole frame back where it holds none: it is a hundred bytes.
+                Some(Ok(mut frame)) => match frame.data_mut() {
+                    Some(data) => rest.take(std::mem::take(data), &mut self.unsent)?,
+                    None => rest.end(frame.trailers_ref(), self.unsent.end())?,
+                },
+                Some(Err(error)) => return Poll::Ready(Err(Trouble::Body(error))),
                 None => rest.end(None, self.unsent.end())?,
             }
         }
@@ -184,6 +186,7 @@ pub(crate) fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 mod tests {
     use std::task::Waker;
 
+    use http_body::Frame;
     use http_body_util::StreamBody;
 
     use super::*;

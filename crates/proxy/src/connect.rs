@@ -116,6 +116,16 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Transport {
+    /// Pending: nothing is there to be read, and the task is woken when something is. Ready may be wrong: a session of TLS is not asked.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+}
+
 /// One call for either kind.
 macro_rules! either {
     ($self:ident, $stream:ident => $call:expr) => {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::time::timeout;
+use weir_h1::Portion;
 
 use crate::{incoming::Incoming, lease::Lease};
 
@@ -23,9 +24,12 @@ pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64
     tokio::spawn(async move {
         let to_the_end = async {
             let mut left = bytes;
-            while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
-                let Ok(frame) = frame else { return false };
-                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+            while let Some(portion) = poll_fn(|cx| body.poll_portion(cx)).await {
+                let size = match portion {
+                    Ok(Portion::Data(data)) => data.len() as u64,
+                    Ok(Portion::Trailers(_)) => 0,
+                    Err(_) => return false,
+                };
                 let Some(rest) = left.checked_sub(size) else {
                     return false;
                 };

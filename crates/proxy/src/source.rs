@@ -13,9 +13,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep, sleep};
+use weir_h1::Portion;
 
 use crate::{
     client_body::ClientBody,
@@ -141,7 +142,7 @@ impl Request {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Portion, BodyError>>> {
         let polled = self.poll_incoming(cx);
         self.upload.owed.store(polled.is_pending(), Relaxed);
         if matches!(polled, Poll::Ready(Some(Err(_)))) {
@@ -150,10 +151,7 @@ impl Request {
         polled
     }
 
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Portion, BodyError>>> {
         if let Some(error) = self.broke.take() {
             return Poll::Ready(Some(Err(BodyError::Client(error))));
         }
@@ -175,7 +173,7 @@ impl Request {
                 if self.incoming.is_end_stream() {
                     self.upload.finish();
                 }
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(Portion::Data(data))))
             }
             Poll::Ready(Some(Err(error))) => {
                 // Told a turn later: a client that has left is seen by its connection first, and has broken nothing.
@@ -201,15 +199,23 @@ impl Source {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Portion, BodyError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
-            Self::Encoded(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Encoded),
-            Self::Upstream(body, _) => body.poll_frame(cx),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Portion::Data(std::mem::take(bytes))))),
+            Self::File(body) => polled(body, cx).map_err(BodyError::File),
+            Self::Encoded(body) => polled(body, cx).map_err(BodyError::Encoded),
+            Self::Upstream(body, _) => body.poll_portion(cx),
             Self::Request(request) => request.poll(cx),
+        }
+    }
+
+    /// Asked instead by whoever has just been handed a portion and wants to be woken for the next, see [`Incoming::poll_awaited`].
+    pub(crate) fn poll_awaited(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Upstream(body, _) => body.poll_awaited(cx),
+            _ => Poll::Ready(()),
         }
     }
 
@@ -241,4 +247,11 @@ impl Source {
             Self::Request(request) => request.incoming.size_hint(),
         }
     }
+}
+
+fn polled(
+    body: &mut UnsyncBoxBody<Bytes, std::io::Error>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Portion, std::io::Error>>> {
+    Pin::new(body).poll_frame(cx).map_ok(Portion::from)
 }

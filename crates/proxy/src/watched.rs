@@ -18,6 +18,7 @@ use http::Version;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep, sleep};
+use weir_h1::Portion;
 use weir_llm::Media;
 
 use crate::{
@@ -76,6 +77,8 @@ struct Watch {
     policy: StreamPolicy,
     /// Body bytes still to come, where the length is known: no more than that is written or asked for.
     left: Option<u64>,
+    /// The last poll handed on all that was there: the next one is likely to wait.
+    drained: bool,
     state: State,
 }
 
@@ -160,6 +163,7 @@ impl Body {
             clocks: Some(clocks),
             policy: policy.clone(),
             left: incoming.size_hint().exact(),
+            drained: false,
             state: State::Flowing,
         });
         Self {
@@ -187,6 +191,7 @@ impl Body {
             clocks: None,
             policy: StreamPolicy::default(),
             left,
+            drained: false,
             state: State::Flowing,
         });
         Self {
@@ -226,7 +231,7 @@ impl Body {
     }
 
     /// The end was not reached. The upstream's connection closes now; the client gets the dialect's error event if one may stand here.
-    fn fail(source: &mut Source, watch: &mut Watch, outcome: Outcome) -> Option<Frame<Bytes>> {
+    fn fail(source: &mut Source, watch: &mut Watch, outcome: Outcome) -> Option<Portion> {
         *source = Source::Empty;
         if watch.version < Version::HTTP_11 {
             watch.seat.downstream().demand_reset();
@@ -244,21 +249,28 @@ impl Body {
             outcome,
             patience: Box::pin(sleep(LAST_WORDS)),
         };
-        words.map(Frame::data)
+        words.map(Portion::Data)
     }
 
     fn poll_flowing(
         source: &mut Source,
         watch: &mut Watch,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Frame<Bytes>>> {
+    ) -> Poll<Option<Portion>> {
         if watch.seat.downstream().is_cut() && watch.kind.is_some() {
             return Poll::Ready(Self::fail(source, watch, Outcome::Shutdown));
         }
-        match source.poll(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let mut over = frame.is_trailers() || source.is_end();
-                if let Some(data) = frame.data_ref() {
+        // A stream's event is followed by this second poll, which nearly always finds nothing and only leaves the waker: with the clocks and
+        // the seat below, and here with the socket.
+        let waits = std::mem::take(&mut watch.drained) && source.poll_awaited(cx).is_pending();
+        match if waits {
+            Poll::Pending
+        } else {
+            source.poll(cx)
+        } {
+            Poll::Ready(Some(Ok(portion))) => {
+                let mut over = matches!(portion, Portion::Trailers(_)) || source.is_end();
+                if let Portion::Data(data) = &portion {
                     watch.left = watch
                         .left
                         .map(|left| left.saturating_sub(data.len() as u64));
@@ -273,14 +285,16 @@ impl Body {
                         let kept = data.slice(..end);
                         *source = Source::Empty;
                         watch.state = State::Cut;
-                        return Poll::Ready(Some(Frame::data(kept)));
+                        return Poll::Ready(Some(Portion::Data(kept)));
                     }
                 }
                 // Trailers are the last thing a body has to say.
                 if over {
                     Self::complete(source, watch);
+                } else {
+                    watch.drained = true;
                 }
-                Poll::Ready(Some(frame))
+                Poll::Ready(Some(portion))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "body broke");
@@ -301,7 +315,7 @@ impl Body {
                 match watch.clocks.as_mut().map(|clocks| clocks.poll(cx)) {
                     None | Some(Poll::Pending) => Poll::Pending,
                     Some(Poll::Ready(Expired::Comment)) => match watch.account.comment() {
-                        Some(comment) => Poll::Ready(Some(Frame::data(comment))),
+                        Some(comment) => Poll::Ready(Some(Portion::Data(comment))),
                         // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
                         None => Self::poll_flowing(source, watch, cx),
                     },
@@ -333,7 +347,7 @@ impl http_body::Body for Body {
             {
                 lease.release(incoming, Alarm::default());
             }
-            return polled;
+            return polled.map_ok(Frame::from);
         };
         if let Some(stall) = &watch.stall {
             stall.asked();
@@ -345,11 +359,11 @@ impl http_body::Body for Body {
             };
             match polled {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(frame)) => {
+                Poll::Ready(Some(portion)) => {
                     if let Some(stall) = &watch.stall {
                         stall.gave();
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    return Poll::Ready(Some(Ok(portion.into())));
                 }
                 Poll::Ready(None) => {}
             }

@@ -53,12 +53,13 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // Written first and asked after: it nearly always takes all.
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
             match self.0.try_write(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
+            ready!(self.0.poll_write_ready(cx))?;
         }
     }
 
@@ -77,11 +78,11 @@ impl AsyncWrite for Socket {
             return self.poll_write(cx, &flat[..size]);
         }
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
             match self.0.try_write_vectored(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
+            ready!(self.0.poll_write_ready(cx))?;
         }
     }
 

@@ -195,10 +195,11 @@ where
                     }
                 }
                 State::Answering(reply) => {
-                    let Poll::Ready(replied) = poll_reply(reply, &this.side, cx) else {
-                        return this.poll_gone(cx);
-                    };
-                    replied?;
+                    match poll_reply(reply, &this.side, cx) {
+                        Poll::Ready(replied) => replied?,
+                        Poll::Pending if this.half_close => return Poll::Pending,
+                        Poll::Pending => return this.poll_gone(cx),
+                    }
                     let State::Answering(reply) = mem::replace(&mut this.state, State::Closing)
                     else {
                         unreachable!("it was just matched");

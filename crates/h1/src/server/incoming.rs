@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::side::Side;
+use crate::portion::Portion;
 
 /// Why a request's body did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,7 @@ impl Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &self.0 {
-            Some((from, turn)) => from.poll_frame(*turn, cx),
+            Some((from, turn)) => from.poll_portion(*turn, cx).map_ok(Frame::from),
             None => Poll::Ready(None),
         }
     }
@@ -83,22 +84,22 @@ impl Body for Incoming {
 
 /// A [`Side`], whatever its socket.
 pub(super) trait Receive: Send + Sync {
-    fn poll_frame(
+    fn poll_portion(
         &self,
         turn: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
+    ) -> Poll<Option<Result<Portion, Broken>>>;
     fn is_end(&self, turn: u64) -> bool;
     fn size_hint(&self, turn: u64) -> SizeHint;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Receive for Mutex<Side<S>> {
-    fn poll_frame(
+    fn poll_portion(
         &self,
         turn: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        lock(self).poll_frame(turn, cx)
+    ) -> Poll<Option<Result<Portion, Broken>>> {
+        lock(self).poll_portion(turn, cx)
     }
 
     fn is_end(&self, turn: u64) -> bool {

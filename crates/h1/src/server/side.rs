@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::incoming::Broken;
 use crate::{
     body::{Framing, Reading},
     lent::{self, Piece},
+    portion::Portion,
 };
 
 /// The most that is read at a time where no body is awaited: most heads, and all that a client that pipelines may make weir hold.
@@ -116,21 +116,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         Poll::Ready(Ok(!ahead.is_empty()))
     }
 
-    /// The next frame of the body of that request.
-    pub(super) fn poll_frame(
+    /// The next portion of the body of that request.
+    pub(super) fn poll_portion(
         &mut self,
         turn: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Portion, Broken>>> {
         if self.turn != turn {
             return Poll::Ready(Some(Err(Broken::Over)));
         }
         loop {
-            if let Some(frame) = self.reading.next() {
+            if let Some(portion) = self.reading.next() {
                 if self.reading.is_over() {
                     self.settle();
                 }
-                return Poll::Ready(Some(frame.map_err(Broken::Framing)));
+                return Poll::Ready(Some(portion.map_err(Broken::Framing)));
             }
             if self.reading.is_over() {
                 self.settle();
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         // Not asked for, so nobody can tell whether the next bytes are the body or the next request.
         let unasked = mem::take(&mut self.expects);
         while !unasked && !self.reading.is_over() {
-            match self.poll_frame(self.turn, cx) {
+            match self.poll_portion(self.turn, cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(Err(_))) | Poll::Pending => return false,

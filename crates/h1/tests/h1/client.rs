@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
-use weir_h1::Connection;
+use weir_h1::{Connection, Portion};
 
 /// Frames of a body, one after the other; `None` stands for a pause.
 type Frames = Vec<Option<Result<Frame<Bytes>, std::io::Error>>>;
@@ -201,7 +201,7 @@ fn the_end_of_a_chunked_body_is_not_known_before_it_was_asked_for() {
     let mut cx = Context::from_waker(Waker::noop());
     while exchange.poll_head(&mut cx).is_pending() {}
     assert!(!exchange.is_end_stream() && exchange.size_hint().exact().is_none());
-    assert!(matches!(exchange.poll_frame(&mut cx), Poll::Ready(None)));
+    assert!(matches!(exchange.poll_portion(&mut cx), Poll::Ready(None)));
     assert!(exchange.is_end_stream());
 }
 
@@ -333,11 +333,10 @@ where
     let mut cx = Context::from_waker(Waker::noop());
     let mut text = String::new();
     loop {
-        match exchange.poll_frame(&mut cx) {
+        match exchange.poll_portion(&mut cx) {
             Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
-                text += &String::from_utf8_lossy(frame.data_ref().expect("data"));
-            }
+            Poll::Ready(Some(Ok(Portion::Data(data)))) => text += &String::from_utf8_lossy(&data),
+            Poll::Ready(Some(Ok(Portion::Trailers(_)))) => panic!("no trailers were sent"),
             Poll::Ready(Some(Err(_))) => return (text, true),
             Poll::Ready(None) => return (text, false),
         }

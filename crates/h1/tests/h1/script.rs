@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use weir_h1::{Connection, Exchange, Fault, Request, RequestHead};
+use weir_h1::{Connection, Exchange, Fault, Portion, Request, RequestHead};
 
 /// Reads what it is given, in these pieces and with a pause between any two, and then its end; takes what is written, so much at a time.
 #[derive(Debug, Default)]
@@ -132,11 +132,9 @@ where
         None => heard.fault = Some("stuck".to_owned()),
     }
     while heard.fault.is_none() && !exchange.is_end_stream() {
-        match poll(|cx| exchange.poll_frame(cx)) {
-            Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => heard.frames.push(data),
-                Err(frame) => heard.trailers = frame.into_trailers().ok(),
-            },
+        match poll(|cx| exchange.poll_portion(cx)) {
+            Some(Some(Ok(Portion::Data(data)))) => heard.frames.push(data),
+            Some(Some(Ok(Portion::Trailers(trailers)))) => heard.trailers = Some(*trailers),
             Some(Some(Err(fault))) => heard.fault = Some(words(&fault)),
             Some(None) => break,
             None => heard.fault = Some("stuck".to_owned()),
