@@ -48,6 +48,11 @@ fn event_type(data: &[u8]) -> Option<&[u8]> {
 
 /// Takes one event's data.
 pub(crate) fn read(data: &[u8], facts: &mut Facts) {
+    // Nearly all of a stream, as every server writes it.
+    if data.starts_with(b"{\"type\":\"TEXT_MESSAGE_CONTENT\"") {
+        facts.content = true;
+        return;
+    }
     match event_type(data) {
         Some(b"TEXT_MESSAGE_CONTENT" | b"TEXT_MESSAGE_CHUNK") => facts.content = true,
         Some(b"RUN_STARTED") => {

@@ -12,6 +12,8 @@ pub const HEAD: usize = 16 * 1024;
 /// A buffer larger than this is given back at the end of its line: ten thousand streams must not each keep what one long line needed.
 const KEPT: usize = 2 * 1024;
 
+const DATA: &[u8] = b"data:";
+
 const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// Where the next byte would stand.
@@ -205,12 +207,10 @@ impl Scanner {
             Some(b':') => Line::Comment,
             Some(_) => {
                 self.fields = true;
-                // A field's name is a short word, for which to begin a search would cost more than to look.
-                let is_colon = |byte: &u8| *byte == b':';
-                let near = line.iter().take(8).position(is_colon);
-                let (name, value) = match near.or_else(|| memchr(b':', line)) {
-                    Some(colon) => (&line[..colon], &line[colon + 1..]),
-                    None => (line, &line[line.len()..]),
+                // Nearly every line, and then nothing has to be looked for.
+                let (name, value) = match line.strip_prefix(DATA) {
+                    Some(value) => (&line[..DATA.len() - 1], value),
+                    None => split(line),
                 };
                 let value = value.strip_prefix(b" ").unwrap_or(value);
                 Line::Field {
@@ -220,6 +220,14 @@ impl Scanner {
                 }
             }
         }
+    }
+}
+
+/// A field's name and its value.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr(b':', line) {
+        Some(colon) => (&line[..colon], &line[colon + 1..]),
+        None => (line, b""),
     }
 }
 

@@ -92,22 +92,18 @@ impl Clocks {
     }
 
     fn next(&self, waiting: Instant) -> (Instant, Expired) {
-        let idle = (waiting + self.idle, Expired::Limit(Outcome::Idle));
-        let first = self
-            .first_event
-            .map(|at| (at, Expired::Limit(Outcome::FirstEvent)));
-        let total = self.total.map(|at| (at, Expired::Limit(Outcome::Total)));
-        let comment = self
-            .comment_every
-            .map(|every| (self.said + every, Expired::Comment));
-        // An end comes before a comment due at the same time.
-        [first, total, comment]
-            .into_iter()
-            .flatten()
-            .fold(
-                idle,
-                |soonest, other| if other.0 < soonest.0 { other } else { soonest },
-            )
+        let (mut at, mut what) = (waiting + self.idle, Expired::Limit(Outcome::Idle));
+        let mut sooner = |other: Option<Instant>, why| {
+            if let Some(other) = other.filter(|other| *other < at) {
+                (at, what) = (other, why);
+            }
+        };
+        sooner(self.first_event, Expired::Limit(Outcome::FirstEvent));
+        sooner(self.total, Expired::Limit(Outcome::Total));
+        // Behind them: an end comes before a comment due at the same time.
+        let comment = self.comment_every.map(|every| self.said + every);
+        sooner(comment, Expired::Comment);
+        (at, what)
     }
 }
 

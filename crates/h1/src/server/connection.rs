@@ -200,20 +200,15 @@ where
                         Poll::Pending if this.half_close => return Poll::Pending,
                         Poll::Pending => return this.poll_gone(cx),
                     }
-                    let State::Answering(reply) = mem::replace(&mut this.state, State::Closing)
-                    else {
-                        unreachable!("it was just matched");
-                    };
-                    if let Some(switch) = reply.switch {
+                    if let Some(switch) = reply.switch.take() {
                         let taken = lock(&this.side).take();
                         if let Some((io, ahead)) = taken {
                             switch.hand_over(Switched::new(io, ahead));
                         }
                         return Poll::Ready(Ok(()));
                     }
-                    if reply.keeps && !this.leaving && lock(&this.side).is_done(cx) {
-                        this.state = State::Idle;
-                    }
+                    let stays = reply.keeps && !this.leaving && lock(&this.side).is_done(cx);
+                    this.state = if stays { State::Idle } else { State::Closing };
                 }
                 State::Closing => {
                     ready!(lock(&this.side).with(|io| io.poll_shutdown(cx)))?;
