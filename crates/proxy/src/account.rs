@@ -44,12 +44,14 @@ struct Stream {
 }
 
 /// What became of a piece of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     /// Events that it completed.
     pub(crate) events: u32,
     /// So many of its bytes pass, and nothing after them: the observer has had enough.
     pub(crate) cut: Option<usize>,
+    /// When, where that had to be known.
+    pub(crate) at: Option<Instant>,
 }
 
 impl Account {
@@ -79,31 +81,33 @@ impl Account {
 
     /// A piece of the body came; says what of it is to pass.
     pub(crate) fn passed(&mut self, data: &[u8]) -> Passed {
-        let whole = Passed {
-            events: 0,
-            cut: None,
-        };
-        let passed = self.listen(data).unwrap_or(whole);
+        let passed = self.listen(data);
         self.bytes += passed.cut.unwrap_or(data.len()) as u64;
         passed
     }
 
-    fn listen(&mut self, data: &[u8]) -> Option<Passed> {
+    fn listen(&mut self, data: &[u8]) -> Passed {
+        let mut passed = Passed::default();
         if let Some(answer) = &mut self.answer {
             answer.feed(data);
         }
         if self.first_byte.is_some() && self.stream.is_none() {
-            return None;
+            return passed;
         }
-        let observer = self.observer.as_deref_mut()?;
+        let Some(observer) = self.observer.as_deref_mut() else {
+            return passed;
+        };
         let now = Instant::now();
+        passed.at = Some(now);
         if self.first_byte.is_none() {
             let after = now - self.started;
             self.first_byte = Some(after);
             observer.first_byte(after);
         }
-        let stream = self.stream.as_mut()?;
-        Some(stream.passed(data, now, self.started, observer))
+        if let Some(stream) = &mut self.stream {
+            (passed.events, passed.cut) = stream.passed(data, now, self.started, observer);
+        }
+        passed
     }
 
     /// A comment, if one may stand here.
@@ -133,13 +137,14 @@ impl Account {
         tap.is_some_and(|tap| tap.end().is_none())
     }
 
-    /// Tells the observer how it ended; a second call says nothing.
-    pub(crate) fn close(&mut self, outcome: Outcome) {
+    /// Tells the observer how it ended, and when; a second call says nothing.
+    pub(crate) fn close(&mut self, outcome: Outcome, ended: Instant) {
         let Some(mut observer) = self.observer.take() else {
             return;
         };
         observer.done(Summary {
             outcome,
+            ended,
             bytes: self.bytes,
             first_byte: self.first_byte,
             stream: self.stream.take().map(|stream| stream.close()),
@@ -161,7 +166,7 @@ impl Stream {
         now: Instant,
         started: Instant,
         observer: &mut dyn Observer,
-    ) -> Passed {
+    ) -> (u32, Option<usize>) {
         let (events, cut) = self.listen(data, observer);
         if let Some(id) = self
             .tap
@@ -172,9 +177,8 @@ impl Stream {
             self.named = true;
             observer.conversation(id);
         }
-        let passed = Passed { events, cut };
         if events == 0 {
-            return passed;
+            return (events, cut);
         }
         self.summary.events += u64::from(events);
         match self.last_event.replace(now) {
@@ -190,7 +194,7 @@ impl Stream {
                 observer.gap(gap);
             }
         }
-        passed
+        (events, cut)
     }
 
     /// Counts the events of a piece, and finds the place behind which nothing more may pass. Where an observer may end the stream it is asked

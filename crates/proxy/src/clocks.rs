@@ -21,8 +21,8 @@ pub(crate) struct Clocks {
     waiting: Option<Instant>,
     /// What comes first of them while it is waited for. A body may be asked several times before there is anything new.
     due: Option<(Instant, Expired)>,
-    /// When something was last said to the client.
-    said: Instant,
+    /// When something was last said to the client, where there is a comment to say.
+    said: Option<Instant>,
     alarm: Alarm,
 }
 
@@ -42,18 +42,15 @@ impl Clocks {
         comment_every: Option<Duration>,
         alarm: Alarm,
     ) -> Self {
-        let now = Instant::now();
+        let from_now = |after: Option<Duration>| after.map(|after| Instant::now() + after);
         Self {
             idle: timeouts.idle,
             comment_every,
-            first_event: timeouts
-                .first_event
-                .filter(|_| stream)
-                .map(|first| now + first),
-            total: timeouts.total.map(|total| now + total),
+            first_event: from_now(timeouts.first_event.filter(|_| stream)),
+            total: from_now(timeouts.total),
             waiting: None,
             due: None,
-            said: now,
+            said: comment_every.map(|_| Instant::now()),
             alarm,
         }
     }
@@ -65,7 +62,7 @@ impl Clocks {
             self.first_event = None;
         }
         if self.comment_every.is_some() {
-            self.said = Instant::now();
+            self.said = Some(Instant::now());
         }
     }
 
@@ -81,7 +78,7 @@ impl Clocks {
         ready!(self.alarm.poll(cx, at));
         self.due = None;
         if what == Expired::Comment {
-            self.said = Instant::now();
+            self.said = Some(Instant::now());
         }
         Poll::Ready(what)
     }
@@ -101,7 +98,8 @@ impl Clocks {
         sooner(self.first_event, Expired::Limit(Outcome::FirstEvent));
         sooner(self.total, Expired::Limit(Outcome::Total));
         // Behind them: an end comes before a comment due at the same time.
-        let comment = self.comment_every.map(|every| self.said + every);
+        let comment = self.said.zip(self.comment_every);
+        let comment = comment.map(|(said, every)| said + every);
         sooner(comment, Expired::Comment);
         (at, what)
     }

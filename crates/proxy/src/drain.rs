@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use weir_h1::Portion;
 
 use crate::{incoming::Incoming, lease::Lease};
@@ -39,7 +39,7 @@ pub(crate) fn spawn(mut body: Incoming, lease: Lease, time: Duration, bytes: u64
         };
         if timeout(time, to_the_end).await == Ok(true) {
             let alarm = body.alarm();
-            lease.release(body, alarm);
+            lease.release(body, alarm, Instant::now());
         }
         RUNNING.fetch_sub(1, Relaxed);
     });

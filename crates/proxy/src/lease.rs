@@ -3,6 +3,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{
     alarm::Alarm,
     incoming::Incoming,
@@ -53,15 +55,15 @@ impl Lease {
         self.upload.as_ref().is_some_and(|upload| upload.broke())
     }
 
-    /// The exchange ended cleanly: the connection may carry another, unless the server said more than it was asked, or had its say before it
+    /// The exchange ended cleanly, just now: the connection may carry another, unless the server said more than it was asked, or had its say before it
     /// was sent the whole request.
-    pub(crate) fn release(self, incoming: Incoming, alarm: Alarm) {
+    pub(crate) fn release(self, incoming: Incoming, alarm: Alarm, now: Instant) {
         if let Some(connection) = incoming.release() {
             let server = &self.upstream.servers()[self.server];
             pool::put(
                 server.id(),
                 Kept { connection, alarm },
-                self.upstream.settings().keep_alive.idle,
+                now + self.upstream.settings().keep_alive.idle,
                 self.upstream.idle_per_worker(),
             );
         }

@@ -73,9 +73,8 @@ pub(crate) fn take(server: u64) -> Option<Kept> {
     })
 }
 
-/// Keeps it for `lifetime`; of more than `most` the oldest goes.
-pub(crate) fn put(server: u64, kept: Kept, lifetime: Duration, most: usize) {
-    let until = Instant::now() + lifetime;
+/// Keeps it for so long; of more than `most` the oldest goes.
+pub(crate) fn put(server: u64, kept: Kept, until: Instant, most: usize) {
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.entry(server).or_default();
         queue.push_back(Idle { kept, until });

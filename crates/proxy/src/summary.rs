@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_llm::{Dialect, Usage};
 
 /// Why a body is over. The words are interface: metric labels and log fields.
@@ -66,6 +67,8 @@ impl Outcome {
 pub struct Summary {
     /// Why it is over.
     pub outcome: Outcome,
+    /// Since when.
+    pub ended: Instant,
     /// Body bytes handed towards the client, weir's own comments and error events included.
     pub bytes: u64,
     /// From the start of the exchange to the first body byte.

@@ -196,6 +196,7 @@ impl Account {
         if let Some(Exchange { mut observer, .. }) = self.exchange.take() {
             observer.done(Summary {
                 outcome,
+                ended: Instant::now(),
                 bytes: self.traffic.sent.load(Relaxed),
                 first_byte: None,
                 stream: None,

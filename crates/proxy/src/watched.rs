@@ -221,12 +221,12 @@ impl Body {
     }
 
     /// The end was reached cleanly: the account is closed and the connection goes back to its pool.
-    fn complete(source: &mut Source, watch: &mut Watch) {
-        watch.finish(Outcome::Complete);
+    fn complete(source: &mut Source, watch: &mut Watch, at: Instant) {
+        watch.finish(Outcome::Complete, at);
         watch.state = State::Over;
         if let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty) {
             let alarm = watch.clocks.take().map(Clocks::into_alarm);
-            lease.release(incoming, alarm.unwrap_or_default());
+            lease.release(incoming, alarm.unwrap_or_default(), at);
         }
     }
 
@@ -242,7 +242,7 @@ impl Body {
         } else {
             None
         };
-        watch.finish(outcome);
+        watch.finish(outcome, Instant::now());
         // Without words of its own too: what came before them may have come in this same poll.
         watch.seat.speaks();
         watch.state = State::LastWords {
@@ -270,11 +270,13 @@ impl Body {
         } {
             Poll::Ready(Some(Ok(portion))) => {
                 let mut over = matches!(portion, Portion::Trailers(_)) || source.is_end();
+                let mut at = None;
                 if let Portion::Data(data) = &portion {
                     watch.left = watch
                         .left
                         .map(|left| left.saturating_sub(data.len() as u64));
                     let passed = watch.account.passed(data);
+                    at = passed.at;
                     if let Some(clocks) = &mut watch.clocks {
                         clocks.passed(passed.events > 0);
                     }
@@ -290,7 +292,7 @@ impl Body {
                 }
                 // Trailers are the last thing a body has to say.
                 if over {
-                    Self::complete(source, watch);
+                    Self::complete(source, watch, at.unwrap_or_else(Instant::now));
                 } else {
                     watch.drained = true;
                 }
@@ -307,7 +309,7 @@ impl Body {
                 {
                     return Poll::Ready(Self::fail(source, watch, Outcome::UpstreamFailed));
                 }
-                Self::complete(source, watch);
+                Self::complete(source, watch, Instant::now());
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -345,7 +347,7 @@ impl http_body::Body for Body {
             if ended
                 && let Source::Upstream(incoming, lease) = std::mem::replace(source, Source::Empty)
             {
-                lease.release(incoming, Alarm::default());
+                lease.release(incoming, Alarm::default(), Instant::now());
             }
             return polled.map_ok(Frame::from);
         };
@@ -406,11 +408,11 @@ impl Drop for Body {
         };
         match watch.state {
             State::Flowing => {}
-            State::Cut => return watch.finish(Outcome::OutOfTokens),
+            State::Cut => return watch.finish(Outcome::OutOfTokens, Instant::now()),
             State::LastWords { .. } | State::Over => return,
         }
         if source.is_end() || watch.kind.is_some_and(|kind| kind.bodyless) {
-            return Self::complete(source, watch);
+            return Self::complete(source, watch, Instant::now());
         }
         let outcome = if watch
             .stall
@@ -423,7 +425,7 @@ impl Drop for Body {
         } else {
             Outcome::ClientGone
         };
-        watch.finish(outcome);
+        watch.finish(outcome, Instant::now());
         if let (OnDisconnect::Drain { time, bytes }, Outcome::ClientGone) =
             (watch.policy.on_disconnect, outcome)
             && let Source::Upstream(body, lease) = std::mem::replace(source, Source::Empty)
@@ -441,8 +443,8 @@ impl Watch {
         }
     }
 
-    fn finish(&mut self, outcome: Outcome) {
+    fn finish(&mut self, outcome: Outcome, at: Instant) {
         self.seat.waits_no_more();
-        self.account.close(outcome);
+        self.account.close(outcome, at);
     }
 }

@@ -96,8 +96,9 @@ impl Line {
     }
 
     fn wrote(&mut self, wrote: &Poll<io::Result<usize>>) {
-        self.patience.wrote(wrote.is_ready());
-        if wrote.is_ready() {
+        let resumed = self.patience.wrote(wrote.is_ready());
+        // In HTTP/1.1 a write follows what was written before it at once, or was waited for.
+        if wrote.is_ready() && (resumed || self.flood.is_some()) {
             self.patience.advanced();
         }
         if let (Poll::Ready(Ok(bytes)), Some(flood)) = (wrote, &mut self.flood) {

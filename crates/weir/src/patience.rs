@@ -129,12 +129,14 @@ impl Patience {
         }
     }
 
-    /// The socket was offered bytes, and took some or none.
-    pub(crate) fn wrote(&self, took: bool) {
-        if self.is_stalled.load(Relaxed) == took {
+    /// The socket was offered bytes, and took some or none. Whether that has changed.
+    pub(crate) fn wrote(&self, took: bool) -> bool {
+        let changed = self.is_stalled.load(Relaxed) == took;
+        if changed {
             self.is_stalled.store(!took, Relaxed);
             *lock(&self.stalled) = (!took).then(Instant::now);
         }
+        changed
     }
 
     /// An exchange runs until the guard is dropped: these clocks stand still.

@@ -64,9 +64,8 @@ impl Facts {
             busy.leaves_unread();
         }
         let outcome = summary.outcome.as_str();
-        let now = Instant::now();
-        busy.over(now);
-        let duration = now.duration_since(self.started);
+        busy.over(summary.ended);
+        let duration = summary.ended.duration_since(self.started);
         self.series
             .finished(&self.method, self.status, duration, outcome);
         if !self.reservations.is_empty() {
@@ -169,6 +168,7 @@ impl Drop for Facts {
         };
         self.close(&Summary {
             outcome,
+            ended: Instant::now(),
             bytes: 0,
             first_byte: None,
             stream: None,
