@@ -125,12 +125,12 @@ fn session_first_time(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(args = ["/chat/backend/api", "/chat//backend/%2e/x/../api"])]
-fn normal_path(raw: &str) -> NormalPath {
+fn normal_path(raw: &str) -> NormalPath<'_> {
     NormalPath::parse(divan::black_box(raw)).expect("a path")
 }
 
 #[divan::bench]
-fn authority() -> Authority {
+fn authority() -> Authority<'static> {
     Authority::parse(divan::black_box("chat.example.com:8443")).expect("an authority")
 }
 

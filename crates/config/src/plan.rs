@@ -138,7 +138,7 @@ pub struct Redirect {
     /// 308, which keeps method and body, or 301.
     pub status: StatusCode,
     /// Where to, with the port if it is not 443; `None`: the host that was asked for, if it is one of [`Plan::hosts`].
-    pub host: Option<Authority>,
+    pub host: Option<Authority<'static>>,
 }
 
 /// `[admin]`

@@ -183,7 +183,8 @@ fn shown(plan: &Plan) -> String {
 
 /// With the rewriting shown on a path that the route takes.
 fn action(route: &Route) -> String {
-    let sample = NormalPath::parse(&route.path.replace('*', "x")).unwrap();
+    let path = route.path.replace('*', "x");
+    let sample = NormalPath::parse(&path).unwrap();
     match &route.action {
         Action::Proxy {
             upstream,

@@ -1,7 +1,7 @@
 //! Which host a request is for: exactly one valid answer, from the target or the Host header, or a refusal (RFC 9112 3.2).
 //! Whether weir serves that host is for the table to say.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST};
 
@@ -9,20 +9,19 @@ use crate::host;
 
 /// A host and perhaps a port, as the client named them.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Authority {
-    /// All of it in the one form.
-    text: Box<str>,
+pub struct Authority<'t> {
+    /// All of it in the one form; borrowed where it was written so, as nearly every client does.
+    text: Cow<'t, str>,
     /// How much of the text is the host.
     host: usize,
-    port: Option<u16>,
 }
 
-impl Authority {
+impl<'t> Authority<'t> {
     /// Reads `host`, `host:port`, `address` or `[v6]:port`. An empty port is no port (RFC 3986 3.2.3).
     ///
     /// # Errors
     /// Empty text, user information, anything that is no host name, a port beyond 65535.
-    pub fn parse(text: &str) -> Result<Self, AuthorityError> {
+    pub fn parse(text: &'t str) -> Result<Self, AuthorityError> {
         // What is wrong with most of those that are wrong; looked for only then, because a good one has none.
         Self::read(text).map_err(|error| match text {
             "" => AuthorityError::Empty,
@@ -31,26 +30,35 @@ impl Authority {
         })
     }
 
-    fn read(text: &str) -> Result<Self, AuthorityError> {
+    fn read(text: &'t str) -> Result<Self, AuthorityError> {
         // The last colon, unless it is inside the brackets of an address.
         let end = |byte: &u8| matches!(byte, b':' | b']');
         let (name, digits) = match text.as_bytes().iter().rposition(end) {
             Some(at) if text.as_bytes()[at] == b':' => (&text[..at], &text[at + 1..]),
             _ => (text, ""),
         };
-        let port = parse_port(digits)?;
-        let mut form = String::with_capacity(text.len());
-        host::push_name(name, &mut form).ok_or(AuthorityError::Host)?;
-        let host = form.len();
-        if port.is_some() {
-            form.push(':');
-            form.push_str(digits.trim_start_matches('0'));
+        let port = port(digits)?;
+        let name = host::name(name).ok_or(AuthorityError::Host)?;
+        let host = name.len();
+        let text = match name {
+            // Nothing was left out and nothing changed: no `0` before the port, nor a `:` without one.
+            Cow::Borrowed(_) if host + port.map_or(0, |port| port.len() + 1) == text.len() => {
+                text.into()
+            }
+            name => match port {
+                Some(port) => format!("{name}:{port}").into(),
+                None => name.into_owned().into(),
+            },
+        };
+        Ok(Self { text, host })
+    }
+
+    /// For whoever keeps it.
+    pub fn into_owned(self) -> Authority<'static> {
+        Authority {
+            text: self.text.into_owned().into(),
+            host: self.host,
         }
-        Ok(Self {
-            text: form.into(),
-            host,
-            port,
-        })
     }
 
     /// `host` or `host:port`, as [`Authority::host`] and [`Authority::port`] say them.
@@ -65,20 +73,20 @@ impl Authority {
 
     /// The port, if the client named one.
     pub fn port(&self) -> Option<u16> {
-        self.port
+        self.text.get(self.host + 1..)?.parse().ok()
     }
 }
 
-impl fmt::Debug for Authority {
+impl fmt::Debug for Authority<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
             .field("host", &self.host())
-            .field("port", &self.port)
+            .field("port", &self.port())
             .finish()
     }
 }
 
-impl fmt::Display for Authority {
+impl fmt::Display for Authority<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -91,11 +99,11 @@ impl fmt::Display for Authority {
 ///
 /// # Errors
 /// No Host, two Hosts (even equal ones), one that is no `host[:port]`, and with HTTP/2 one that contradicts the target (RFC 9113 8.3.1).
-pub fn authority(
+pub fn authority<'h>(
     version: Version,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Option<Authority>, AuthorityError> {
+    uri: &'h Uri,
+    headers: &'h HeaderMap,
+) -> Result<Option<Authority<'h>>, AuthorityError> {
     let mut lines = headers.get_all(HOST).iter();
     let named = lines.next().map(parse_value).transpose()?;
     if lines.next().is_some() {
@@ -158,11 +166,12 @@ impl AuthorityError {
     }
 }
 
-fn parse_value(value: &HeaderValue) -> Result<Authority, AuthorityError> {
+fn parse_value(value: &HeaderValue) -> Result<Authority<'_>, AuthorityError> {
     Authority::parse(value.to_str().map_err(|_| AuthorityError::Host)?)
 }
 
-fn parse_port(text: &str) -> Result<Option<u16>, AuthorityError> {
+/// The port's digits without leading zeros, if there are any.
+fn port(text: &str) -> Result<Option<&str>, AuthorityError> {
     // Checked first, because `parse` would take a `+`.
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(AuthorityError::Port);
@@ -170,9 +179,14 @@ fn parse_port(text: &str) -> Result<Option<u16>, AuthorityError> {
     if text.is_empty() {
         return Ok(None);
     }
-    match text.parse() {
-        Ok(port) if port > 0 => Ok(Some(port)),
-        _ => Err(AuthorityError::Port),
+    let mut digits = text;
+    while let Some(rest) = digits.strip_prefix('0') {
+        digits = rest;
+    }
+    // Zero has no digit left.
+    match digits.parse::<u16>() {
+        Ok(_) => Ok(Some(digits)),
+        Err(_) => Err(AuthorityError::Port),
     }
 }
 
@@ -307,7 +321,8 @@ mod tests {
         #[test]
         fn never_panics_and_reads_what_it_writes(text in "[a-z0-9.:@\\[\\]_-]{0,20}|.{0,20}") {
             if let Ok(authority) = Authority::parse(&text) {
-                prop_assert_eq!(Authority::parse(&authority.to_string()), Ok(authority));
+                let written = authority.to_string();
+                prop_assert_eq!(Authority::parse(&written), Ok(authority));
             }
         }
     }

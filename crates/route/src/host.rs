@@ -1,7 +1,7 @@
 //! Which hosts a rule is for, and what counts as the name of a host at all. Ports never take part: a rule for `a.test` serves
 //! `a.test:8443` too, because listeners are chosen by the operator and not by the client.
 
-use std::{fmt, net::Ipv6Addr};
+use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
 /// A host as written in a rule: `a.test`, or `*.a.test` for every name below `a.test` (one label or more), but not `a.test` itself.
 /// Lower case, without a trailing dot; compared with what [`Authority::host`](crate::Authority::host) gives.
@@ -28,7 +28,7 @@ impl HostPattern {
         let name = match name(text).ok_or(HostPatternError::Name)? {
             address if wildcard && address.starts_with('[') => return Err(HostPatternError::Name),
             suffix if wildcard => format!(".{suffix}"),
-            name => name,
+            name => name.into_owned(),
         };
         Ok(Self {
             name: name.into(),
@@ -67,36 +67,33 @@ pub enum HostPatternError {
 /// A host name or address literal in the form that is compared: lower case, one trailing dot removed, IPv6 in its shortest form.
 ///
 /// Letters, digits, `-` and `_` in labels of at most 63 bytes, 253 in all: narrower than RFC 3986's reg-name, which would allow
-/// commas and escapes and so let two programs see two hosts.
-pub(crate) fn name(text: &str) -> Option<String> {
-    let mut form = String::with_capacity(text.len());
-    push_name(text, &mut form)?;
-    Some(form)
-}
-
-/// The same, behind what is there.
-pub(crate) fn push_name(text: &str, form: &mut String) -> Option<()> {
+/// commas and escapes and so let two programs see two hosts. Borrowed where it is written so already, as it nearly always is.
+pub(crate) fn name(text: &str) -> Option<Cow<'_, str>> {
     if let Some(literal) = text.strip_prefix('[') {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
-        form.push_str(&format!("[{address}]"));
-        return Some(());
+        return Some(format!("[{address}]").into());
     }
     let text = text.strip_suffix('.').unwrap_or(text);
-    let mut label = 0;
+    let (mut label, mut capitals) = (0, false);
     for byte in text.bytes() {
         label = match byte {
             b'.' if label > 0 => 0,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' if label < 63 => label + 1,
+            b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_' if label < 63 => label + 1,
+            b'A'..=b'Z' if label < 63 => {
+                capitals = true;
+                label + 1
+            }
             _ => return None,
         };
     }
     if label == 0 || text.len() > 253 {
         return None;
     }
-    let from = form.len();
-    form.push_str(text);
-    form[from..].make_ascii_lowercase();
-    Some(())
+    Some(if capitals {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    })
 }
 
 #[cfg(test)]

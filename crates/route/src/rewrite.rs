@@ -84,7 +84,7 @@ impl Rewrite {
     }
 
     /// The upstream's path; borrowed unless it had to be written anew.
-    pub fn apply<'a>(&self, path: &'a NormalPath) -> Cow<'a, str> {
+    pub fn apply<'a>(&self, path: &'a NormalPath<'_>) -> Cow<'a, str> {
         let text = path.as_str();
         match &self.0 {
             Change::Keep => Cow::Borrowed(text),

@@ -116,7 +116,7 @@ impl Table {
         &self,
         host: Option<&str>,
         method: &Method,
-        path: &NormalPath,
+        path: &NormalPath<'_>,
     ) -> Result<usize, Miss> {
         let named = host.and_then(|host| self.exact.get(host));
         let below = self

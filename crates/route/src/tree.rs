@@ -50,6 +50,9 @@ impl Tree {
         let Some(left) = left else {
             return choose(&self.end).or_else(|| choose(&self.rest));
         };
+        if self.literals.is_empty() && self.any.is_none() {
+            return choose(&self.rest);
+        }
         let (segment, after) = split(left);
         if !self.literals.is_empty() {
             let bytes = compared(segment, caseless);

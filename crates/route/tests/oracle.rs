@@ -6,7 +6,7 @@ use http::Method;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use weir_route::{HostPattern, NormalPath, Pattern, Rule, Table};
 
-fn oracle(rules: &[Rule], host: &str, method: &Method, path: &NormalPath) -> Option<usize> {
+fn oracle(rules: &[Rule], host: &str, method: &Method, path: &NormalPath<'_>) -> Option<usize> {
     let serving = rules
         .iter()
         .enumerate()

@@ -115,7 +115,7 @@ fn limit_line(plan: &Plan, index: usize) -> String {
     format!("limit      {}: {what} by {}", limit.name, limit.by)
 }
 
-fn served_by(plan: &Plan, route: &Route, asked: &Asked, head: &Parts) -> String {
+fn served_by(plan: &Plan, route: &Route, asked: &Asked<'_>, head: &Parts) -> String {
     match &route.action {
         Action::Serve { page, .. } => format!("serve      {page:?}"),
         Action::Files { root, rewrite, .. } => format!(

@@ -51,7 +51,7 @@ impl Folder {
 pub(crate) async fn serve(
     folder: &Folder,
     head: &Parts,
-    full: &NormalPath,
+    full: &NormalPath<'_>,
     path: &str,
 ) -> Result<Response<Body>, Refusal> {
     if !matches!(head.method, Method::GET | Method::HEAD) {
@@ -228,7 +228,7 @@ fn look(name: &Path, root: &Path, links: Links) -> io::Result<()> {
 }
 
 /// A folder without its slash: relative links in its page would point beside it.
-fn to_folder(full: &NormalPath, head: &Parts) -> Result<Response<Body>, Refusal> {
+fn to_folder(full: &NormalPath<'_>, head: &Parts) -> Result<Response<Body>, Refusal> {
     let location = with_query(&format!("{}/", full.as_str()), head);
     let location = HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?;
     let mut response = Response::new(Body::empty());

@@ -47,7 +47,7 @@ pub(crate) struct Forward<'a, 'g> {
     pub(crate) client: &'a Client,
     pub(crate) sender: &'a Sender,
     pub(crate) caller: &'a Caller,
-    pub(crate) asked: &'a Asked,
+    pub(crate) asked: &'a Asked<'a>,
     pub(crate) upgrade: Option<&'a Upgrade>,
 }
 

@@ -234,11 +234,11 @@ async fn exchange<'g>(
 
 /// What a request asks for, in the one form that every later step uses.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<'h> {
     /// Absent only in HTTP/1.0.
-    pub(crate) authority: Option<Authority>,
+    pub(crate) authority: Option<Authority<'h>>,
     /// The path that routing, identity and the upstream agree on.
-    pub(crate) path: NormalPath,
+    pub(crate) path: NormalPath<'h>,
     /// Index into [`Plan::routes`].
     pub(crate) route: usize,
     /// A browser asks what another site's page may send here, and the route is to say.
@@ -246,7 +246,7 @@ pub(crate) struct Asked {
 }
 
 /// Which route serves it.
-pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
+pub(crate) fn locate<'h>(plan: &Plan, head: &'h Parts) -> Result<Asked<'h>, Refusal> {
     let authority = weir_route::authority(head.version, &head.uri, &head.headers)?;
     if is_refused(&head.method) {
         return Err(Refusal::Method);
@@ -272,8 +272,7 @@ pub(crate) fn locate(plan: &Plan, head: &Parts) -> Result<Asked, Refusal> {
 /// Of no use through a gateway, and what it makes of them is anybody's guess: also where somebody behind it does not look at their case, which
 /// RFC 9110 section 9.1 says to do. PRI is how HTTP/2 begins, and nothing else.
 pub(crate) fn is_refused(method: &Method) -> bool {
-    let common = [Method::GET, Method::POST, Method::OPTIONS];
-    !common.contains(method)
+    !matches!(*method, Method::GET | Method::POST | Method::OPTIONS)
         && ["CONNECT", "TRACE", "TRACK", "PRI"]
             .iter()
             .any(|refused| method.as_str().eq_ignore_ascii_case(refused))
@@ -285,7 +284,7 @@ pub(crate) fn is_of_server(head: &Parts) -> bool {
 }
 
 /// The path that a request is about.
-pub(crate) fn path_of(head: &Parts) -> Result<NormalPath, PathError> {
+pub(crate) fn path_of(head: &Parts) -> Result<NormalPath<'_>, PathError> {
     NormalPath::parse(if is_of_server(head) {
         "/"
     } else {
@@ -309,7 +308,7 @@ fn preflight(
 /// Who is asking. A person without a session is shown the way to sign in; a program is told 401.
 pub(crate) fn identify(
     plan: &Plan,
-    asked: &Asked,
+    asked: &Asked<'_>,
     head: &Parts,
     presented: &Presented<'_>,
     now: SystemTime,

@@ -31,9 +31,11 @@ pub(super) fn redirect(node: &Node<'_>) -> Option<Redirect> {
             None => None,
         },
     };
-    let host = table
-        .get("host")
-        .map(|node| node.parse("a host such as \"www.example.com\"", Authority::parse));
+    let host = table.get("host").map(|node| {
+        node.parse("a host such as \"www.example.com\"", |text| {
+            Authority::parse(text).map(Authority::into_owned)
+        })
+    });
     table.finish();
     to?;
     Some(Redirect {
