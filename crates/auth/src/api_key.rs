@@ -159,7 +159,7 @@ impl ApiKeys {
             match place {
                 KeyPlace::Authorization if authorization => bearer::withhold(headers, withheld),
                 KeyPlace::Authorization => {}
-                KeyPlace::Header(name) => withheld.names.push(name.clone()),
+                KeyPlace::Header(name) => withheld.header(name.clone()),
             }
         }
     }

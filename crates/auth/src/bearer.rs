@@ -73,7 +73,7 @@ fn is_tchar(byte: u8) -> bool {
 /// Withholds the header, if it is of this scheme.
 pub(crate) fn withhold(headers: &HeaderMap, withheld: &mut Withheld) {
     if !matches!(credential(headers), Ok(None)) {
-        withheld.names.push(header::AUTHORIZATION);
+        withheld.authorization();
     }
 }
 

@@ -3,7 +3,7 @@
 //! credentials therefore leaves nothing here, and one of good ones a bounded amount: when a part is full it starts over, which costs
 //! some of them one more verification.
 //!
-//! They are found by a hash of their end and then compared whole: no hash decides who somebody is. The end is of a signature or a MAC in
+//! They are found by a keyed hash of their end and then compared whole: no hash decides who somebody is. The end is of a signature or a MAC in
 //! every credential that is kept here. Whoever has no key can choose nothing of it, so many credentials with one end are not to be had; and
 //! if they were, they would take one place in turn and be verified each time, as without this cache. The time of the comparison tells
 //! nothing to whoever does not have the end already, and with it the signature: without the seed, no other text is brought as far as that.
@@ -35,9 +35,12 @@ const LONGEST: usize = 32 * 1024;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Cache {
-    seed: RandomState,
+    seed: Seed,
     shards: [Mutex<Shard>; SHARDS],
 }
+
+/// Drawn anew for each cache, so that nobody outside can search for two credentials with one number.
+struct Seed([u64; END / 8]);
 
 /// A credential, and under which number it is looked for.
 #[derive(Clone, Copy)]
@@ -71,10 +74,8 @@ struct Numbered(u64);
 
 impl Cache {
     pub(crate) fn key<'c>(&self, via: Via, text: &'c [u8]) -> Key<'c> {
-        let mut hasher = self.seed.build_hasher();
-        hasher.write(text.last_chunk::<END>().map_or(text, |end| &end[..]));
         Key {
-            number: hasher.finish() ^ via as u64,
+            number: self.seed.number(text) ^ via as u64,
             via,
             text,
         }
@@ -130,6 +131,36 @@ impl Cache {
         self.shards[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Seed {
+    fn default() -> Self {
+        let keys = RandomState::new();
+        Self(std::array::from_fn(|index| keys.hash_one(index)))
+    }
+}
+
+impl Seed {
+    /// The products of pairs of words, each under its part of the seed, as wyhash has them. A fifth of what SipHash takes, whose strength is
+    /// for a table that keeps what strangers choose.
+    fn number(&self, text: &[u8]) -> u64 {
+        let mut end = [0; END];
+        match text.last_chunk() {
+            Some(last) => end = *last,
+            None => end[..text.len()].copy_from_slice(text),
+        }
+        let mut words = end.as_chunks().0.iter().zip(&self.0);
+        let mut word = || {
+            words
+                .next()
+                .map_or(0, |(word, seed)| u64::from_ne_bytes(*word) ^ seed)
+        };
+        let mut product = || {
+            let product = u128::from(word()) * u128::from(word());
+            (product ^ product >> 64) as u64
+        };
+        product() ^ product().rotate_left(32)
     }
 }
 

@@ -87,7 +87,7 @@ pub fn withhold_cookies(headers: &HeaderMap, names: &[&str], withheld: &mut With
         .map(|pair| pair.trim_ascii())
         .collect();
     if kept.len() < pairs.len() {
-        withheld.names.push(header::COOKIE);
+        withheld.header(header::COOKIE);
         // Pieces of what was a value, with what may stand in one between them.
         withheld.cookies = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
             .ok()

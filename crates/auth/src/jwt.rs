@@ -200,6 +200,11 @@ impl Jwt {
         })
     }
 
+    /// Whether a token can stand in no other place.
+    pub(crate) fn reads_authorization_only(&self) -> bool {
+        matches!(self.settings.from[..], [TokenSource::AuthorizationHeader])
+    }
+
     pub(crate) fn withhold(
         &self,
         headers: &HeaderMap,

@@ -44,7 +44,7 @@ pub(crate) fn withhold_protocol(headers: &HeaderMap, withheld: &mut Withheld) {
         .filter(|(index, _)| *index != at && *index != at + 1)
         .map(|(_, word)| word.as_str())
         .collect();
-    withheld.names.push(header::SEC_WEBSOCKET_PROTOCOL);
+    withheld.header(header::SEC_WEBSOCKET_PROTOCOL);
     withheld.protocols = HeaderValue::try_from(kept.join(", "))
         .ok()
         .filter(|_| !kept.is_empty());
@@ -129,7 +129,7 @@ mod tests {
             let token = protocol_token(&headers).map(|token| token.map(str::to_owned));
             let mut withheld = Withheld::default();
             withhold_protocol(&headers, &mut withheld);
-            for name in &withheld.names {
+            for name in &*withheld.names {
                 headers.remove(name);
             }
             let left: Vec<_> = headers

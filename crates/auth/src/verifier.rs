@@ -1,9 +1,9 @@
 //! Which credentials a route takes, and what happens when a request brings several. A present but bad credential refuses,
 //! whatever else came along: "the first that passes" would let a page log its visitor in as somebody else.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{ApiKeys, AspNetCookie, Caller, ClientCertificate, Denied, Jwt, Presented};
 
@@ -26,11 +26,28 @@ pub enum Verifier {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Withheld {
     /// The headers that are left out.
-    pub names: Vec<HeaderName>,
+    pub names: Cow<'static, [HeaderName]>,
     /// What stands in the place of Sec-WebSocket-Protocol, where that is among them.
     pub protocols: Option<HeaderValue>,
     /// What stands in the place of Cookie, where that is among them.
     pub cookies: Option<HeaderValue>,
+}
+
+impl Withheld {
+    /// Leaves out one more header.
+    pub fn header(&mut self, name: HeaderName) {
+        self.names.to_mut().push(name);
+    }
+
+    /// Leaves out Authorization. It is nearly always the only one, and then it is borrowed.
+    pub fn authorization(&mut self) {
+        static ALONE: [HeaderName; 1] = [header::AUTHORIZATION];
+        if self.names.is_empty() {
+            self.names = Cow::Borrowed(&ALONE);
+        } else {
+            self.header(header::AUTHORIZATION);
+        }
+    }
 }
 
 impl Verifier {
@@ -66,16 +83,28 @@ impl Verifier {
         }
     }
 
-    /// What of a request with these headers is not to be forwarded: keys in headers of their own, the token among a WebSocket's protocols
+    /// What of a request that it let in is not to be forwarded: keys in headers of their own, the token among a WebSocket's protocols
     /// and, if `authorization`, the bearer credential that this verifier reads. Cookies are [`crate::withhold_cookies`]'s.
     pub fn withhold(&self, headers: &HeaderMap, authorization: bool, withheld: &mut Withheld) {
+        match self {
+            // What let it in stands there: no need to look again.
+            Self::Jwt(jwt) if jwt.reads_authorization_only() => {
+                if authorization {
+                    withheld.authorization();
+                }
+            }
+            _ => self.withhold_present(headers, authorization, withheld),
+        }
+    }
+
+    fn withhold_present(&self, headers: &HeaderMap, authorization: bool, withheld: &mut Withheld) {
         match self {
             Self::AspNetCookie(_) | Self::ClientCertificate(_) => {}
             Self::Jwt(jwt) => jwt.withhold(headers, authorization, withheld),
             Self::ApiKeys(keys) => keys.withhold(headers, authorization, withheld),
             Self::Any(several) => several
                 .iter()
-                .for_each(|one| one.withhold(headers, authorization, withheld)),
+                .for_each(|one| one.withhold_present(headers, authorization, withheld)),
         }
     }
 

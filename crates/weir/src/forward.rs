@@ -140,7 +140,7 @@ impl<'g> Forward<'_, 'g> {
     ) {
         for name in head.headers.keys() {
             if gateway.plan.reserved.contains(name.as_str()) {
-                withheld.names.push(name.clone());
+                withheld.header(name.clone());
             }
         }
         if !withheld.names.is_empty() {
@@ -170,14 +170,14 @@ impl<'g> Forward<'_, 'g> {
             self.authorization,
             Authorization::Strip | Authorization::Replace
         ) {
-            withheld.names.push(header::AUTHORIZATION);
+            withheld.authorization();
         }
         if let Some(signer) = &gateway.plan.identity {
             self.sign(signer, &ledger.request_id(), added);
         }
         if ledger.is_metered() {
             // What it used must be readable, whatever its client can unpack: otherwise asking for gzip would be the way past a budget.
-            withheld.names.push(header::ACCEPT_ENCODING);
+            withheld.header(header::ACCEPT_ENCODING);
             let identity = HeaderValue::from_static("identity");
             added.push((header::ACCEPT_ENCODING, identity));
         }

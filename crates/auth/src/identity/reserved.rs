@@ -18,7 +18,7 @@ const ALWAYS: [&str; 10] = [
 /// CGI, WSGI and System.Web make one of `_` and `-`, and some gateways to CGI of all the others too.
 #[derive(Clone, Debug)]
 pub struct Reserved {
-    /// By first letter, because every header of every request is asked: most begin with a letter under which little stands.
+    /// By first byte as it was sent, because every header of every request is asked: most begin with a letter under which little stands.
     by_first: Box<[Vec<Pattern>; 256]>,
 }
 
@@ -76,14 +76,18 @@ impl Reserved {
         let all = always.map(|name| (0, name)).chain(more);
         for (at, name) in all {
             let pattern = Pattern::parse(name).map_err(|why| (at, why))?;
-            by_first[usize::from(pattern.text.as_bytes()[0])].push(pattern);
+            for (byte, patterns) in (0..=u8::MAX).zip(by_first.iter_mut()) {
+                if pattern.text.as_bytes()[0] == plain(&byte) {
+                    patterns.push(pattern.clone());
+                }
+            }
         }
         Ok(Self { by_first })
     }
 
     /// Whether a client must not send this name.
     pub fn contains(&self, name: &str) -> bool {
-        let first = name.as_bytes().first().map_or(0, plain);
+        let first = name.as_bytes().first().copied().unwrap_or_default();
         self.by_first[usize::from(first)]
             .iter()
             .any(|pattern| pattern.is(name.as_bytes()))
