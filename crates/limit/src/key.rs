@@ -6,7 +6,7 @@ pub use source::{KeySource, KeySourceError};
 
 use std::{
     fmt,
-    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher, RandomState},
     net::{IpAddr, Ipv6Addr},
     sync::LazyLock,
 };
@@ -152,10 +152,10 @@ enum Kind {
 /// SipHash under a seed of this process. Nobody outside can search for two texts with one counter, nor for addresses that fill one part of a
 /// table; and by chance two of all the keys that a table holds meet once in three billion full tables. The seed is the process's and not
 /// the limit's, so that keys mean the same after a reload.
-fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
+fn digest(write: impl FnOnce(&mut DefaultHasher)) -> u64 {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let mut hasher = SEED.build_hasher();
-    parts.for_each(|part| part.hash(&mut hasher)); // with its length
+    write(&mut hasher);
     hasher.finish()
 }
 
@@ -176,7 +176,7 @@ pub(crate) mod tests {
     pub(crate) fn numbered(number: u32) -> Key {
         Key {
             kind: Kind::User,
-            id: digest([&number.to_be_bytes()[..]].into_iter()),
+            id: digest(|hasher| hasher.write_u32(number)),
         }
     }
 

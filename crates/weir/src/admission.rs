@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::join_all;
 use weir_config::plan::{LimitKind, OnStoreFailure, Route};
-use weir_limit::{Allowed, Facts, Key, Wait};
+use weir_limit::{Allowed, Facts, Headers, Key, Wait};
 use weir_store::{Ask, Store, Tag};
 
 use crate::{
@@ -35,9 +35,7 @@ pub(crate) async fn admit(
 ) -> Result<(), Refusal> {
     // Boxed, as the other waits are: one future per connection carries the whole pipeline, and few requests wait here.
     let delay = match &route.limits[..] {
-        [only] if gateway.limits[*only].is_alone() => {
-            ask_one(&gateway.limits[*only], facts, now, ledger)?
-        }
+        [only] if gateway.limits[*only].is_alone() => ask_one(gateway, *only, facts, now, ledger)?,
         _ => Box::pin(ask_all(gateway, route, facts, ledger)).await?,
     };
     if delay.is_zero() {
@@ -48,14 +46,17 @@ pub(crate) async fn admit(
 
 /// The only limit of a route, in this process: there is nobody else to ask, and nothing to give back. How long the request is to be held.
 fn ask_one(
-    state: &LimitState,
+    gateway: &Gateway,
+    limit: usize,
     facts: &Facts<'_>,
     now: SystemTime,
     ledger: &mut Ledger,
 ) -> Result<Duration, Refusal> {
-    let mut one = Asked::new(state, facts);
+    let mut one = Asked::new(&gateway.limits[limit], facts);
     one.ask_here(facts, now);
-    one.tell(ledger);
+    if let Some((_, answer)) = one.told() {
+        ledger.tells_of(limit, answer);
+    }
     if let Some((refusal, wait)) = one.refuses() {
         ledger.tells([weir_limit::retry_after(wait)]);
         return Err(refusal);
@@ -100,7 +101,9 @@ async fn ask_all(
     if verdict.is_err() {
         give_back(&mut asked, now).await;
     }
-    asked.iter().for_each(|one| one.tell(ledger));
+    for (headers, answer) in asked.iter().filter_map(Asked::told) {
+        ledger.tells(headers.after(answer));
+    }
     if let Err((refusal, wait)) = verdict {
         ledger.tells([weir_limit::retry_after(wait)]);
         return Err(refusal);
@@ -208,11 +211,9 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Counts the decision, and tells the client unless it is none of its business.
-    fn tell(&self, ledger: &mut Ledger) {
-        let (Some(answer), Some(headers)) = (&self.answer, &self.state.headers) else {
-            return;
-        };
+    /// Counts the decision; and what the client is to be told, unless it is none of its business.
+    fn told(&self) -> Option<(&'a Headers, &Result<Allowed, Wait>)> {
+        let (answer, headers) = (self.answer.as_ref()?, self.state.headers.as_ref()?);
         let dry_run = self.state.limit.dry_run;
         self.state.series.decided(match answer {
             Ok(allowed) if allowed.delay.is_zero() => word(true, dry_run),
@@ -220,9 +221,7 @@ impl<'a> Asked<'a> {
             Ok(_) => "delayed",
             Err(_) => word(false, dry_run),
         });
-        if !dry_run {
-            ledger.tells(headers.after(answer));
-        }
+        (!dry_run).then_some((headers, answer))
     }
 
     /// The tokens set aside; none on a dry run that would have refused, which is counted all the same.

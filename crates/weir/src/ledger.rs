@@ -12,7 +12,7 @@ use http::{
 };
 use tokio::time::Instant;
 use weir_auth::Caller;
-use weir_limit::Slot;
+use weir_limit::{Allowed, Slot, Wait};
 use weir_meter::{
     Conversation, Held, RouteSeries,
     log::{Event, Refused},
@@ -56,6 +56,8 @@ struct Facts {
     stall: Option<Arc<Stall>>,
     trace: TraceContext,
     caller: Option<Arc<Caller>>,
+    /// What the only limit of the route decided; most have one or none.
+    limit: Option<(usize, Result<Allowed, Wait>)>,
     told: Vec<(HeaderName, HeaderValue)>,
     status: u16,
     reason: Option<&'static str>,
@@ -113,6 +115,7 @@ impl Ledger {
             stall: head.extensions.get().cloned(),
             trace: TraceContext::from_headers(&head.headers),
             caller: None,
+            limit: None,
             told: Vec::new(),
             status: CLIENT_CLOSED_REQUEST,
             reason: None,
@@ -152,6 +155,11 @@ impl Ledger {
     /// What a limit tells the client, whatever the answer will be.
     pub(crate) fn tells(&mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
         self.facts.told.extend(headers);
+    }
+
+    /// The same of the only limit that was asked, by its number: put into words where they go out.
+    pub(crate) fn tells_of(&mut self, limit: usize, answer: &Result<Allowed, Wait>) {
+        self.facts.limit = Some((limit, *answer));
     }
 
     /// Held until the exchange is over.
@@ -263,7 +271,11 @@ impl Ledger {
                 cors.answer(facts.origin.as_ref(), headers);
             }
         }
-        for (name, value) in facts.told.drain(..) {
+        let limit = facts.limit.take().and_then(|(limit, answer)| {
+            let headers = facts.gateway.limits[limit].headers.as_ref()?;
+            Some(headers.after(&answer))
+        });
+        for (name, value) in limit.into_iter().flatten().chain(facts.told.drain(..)) {
             headers.append(name, value);
         }
         let hsts = header::STRICT_TRANSPORT_SECURITY;

@@ -1,6 +1,9 @@
 //! Which fact about a request names its counter, as the file writes it.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use http::HeaderName;
 
@@ -50,11 +53,13 @@ impl KeySource {
     pub fn key(&self, facts: &Facts<'_>) -> Key {
         let identity = self.identity(facts);
         let id = match identity {
-            Identity::Address(network) => digest([&network.to_be_bytes()[..]].into_iter()),
+            Identity::Address(network) => digest(|hasher| hasher.write_u128(network)),
             Identity::User(text) | Identity::Tenant(text) | Identity::Route(text) => {
-                digest([text.as_bytes()].into_iter())
+                digest(|hasher| hasher.write(text.as_bytes()))
             }
-            Identity::Header(name, headers) => digest(values(name, headers)),
+            Identity::Header(name, headers) => digest(|hasher| {
+                values(name, headers).for_each(|value| value.hash(hasher)); // with its length
+            }),
         };
         Key {
             kind: identity.kind(),
