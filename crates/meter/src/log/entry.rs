@@ -200,15 +200,15 @@ impl Entry<&[u8]> {
         line.field(name!("path"), Bytes(self.path));
         line.field(name!("status"), Number(self.status.into()));
         line.field(name!("duration_ms"), Millis(self.duration));
-        line.field(name!("protocol"), Text(self.version));
+        line.field(name!("protocol"), Word(self.version.as_bytes()));
         line.field(name!("route"), Bytes(self.route));
         if let Some(it) = self.upstream {
             line.field(name!("upstream"), Bytes(it));
         }
         line.field(name!("client"), Address(self.client));
-        line.field(name!("outcome"), Text(self.outcome));
+        line.field(name!("outcome"), Word(self.outcome.as_bytes()));
         if let Some(it) = self.reason {
-            line.field(name!("reason"), Text(it));
+            line.field(name!("reason"), Word(it.as_bytes()));
         }
         if let Some(it) = self.bytes_in {
             line.field(name!("bytes_in"), Number(it));
@@ -229,7 +229,7 @@ impl Entry<&[u8]> {
                 line.field(name!("max_gap_ms"), Millis(it));
             }
             if let Some(it) = stream.dialect {
-                line.field(name!("dialect"), Text(it));
+                line.field(name!("dialect"), Word(it.as_bytes()));
             }
             if let Some(it) = stream.model {
                 line.field(name!("model"), Bytes(it));

@@ -14,6 +14,9 @@ use super::{
 /// Of a text this much is copied: more than is shown, so that the line says that there was more.
 const COPIED: usize = SHOWN + 4;
 
+/// How long a text of an exchange is. Where it stands follows: behind those before it.
+type Length = u16;
+
 /// Lines that wait.
 #[derive(Default)]
 pub(super) struct Records {
@@ -30,16 +33,9 @@ pub(super) struct Records {
 )]
 enum Record {
     /// An exchange.
-    Exchange(Entry<Span>),
-    /// Put together already.
-    Line(Span),
-}
-
-/// Where a text stands.
-#[derive(Clone, Copy)]
-pub(super) struct Span {
-    from: usize,
-    length: usize,
+    Exchange(Entry<Length>),
+    /// Put together already, and so long.
+    Line(usize),
 }
 
 /// What all lines of a log have in common.
@@ -53,22 +49,26 @@ impl Records {
     /// What an exchange's line is to be made of.
     pub(super) fn exchange(&mut self, entry: &Entry<&[u8]>) {
         let texts = &mut self.texts;
-        let record = entry.map(|text| copy(&text[..text.len().min(COPIED)], texts));
+        let record = entry.map(|text| {
+            let copied = &text[..text.len().min(COPIED)];
+            texts.extend_from_slice(copied);
+            copied.len() as Length
+        });
         self.streams += usize::from(record.stream.is_some());
         self.records.push(Record::Exchange(record));
     }
 
     /// A line with its end.
     pub(super) fn line(&mut self, line: &[u8]) {
-        let line = copy(line, &mut self.texts);
-        self.records.push(Record::Line(line));
+        self.texts.extend_from_slice(line);
+        self.records.push(Record::Line(line.len()));
     }
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         self.texts.len()
             + self.records.len() * size_of::<Record>()
-            + self.streams * size_of::<StreamFacts<Span>>()
+            + self.streams * size_of::<StreamFacts<Length>>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,37 +86,35 @@ impl Records {
 
     /// Puts them together, at most `most` at once, and hands each part with the number of its lines to `write`.
     pub(super) fn lines(&self, form: &Form, most: usize, mut write: impl FnMut(&[u8], u64)) {
-        let mut lines = Vec::new();
+        let (mut lines, mut texts) = (Vec::new(), &self.texts[..]);
         for records in self.records.chunks(most) {
             lines.clear();
             for record in records {
-                self.put(record, form, &mut lines);
+                record.put(&mut texts, form, &mut lines);
             }
             write(&lines, records.len() as u64);
         }
     }
+}
 
-    fn put(&self, record: &Record, form: &Form, lines: &mut Vec<u8>) {
-        let text = |span: Span| &self.texts[span.from..][..span.length];
-        match record {
-            Record::Line(line) => lines.extend_from_slice(text(*line)),
-            Record::Exchange(record) => {
-                let entry = record.map(text);
+impl Record {
+    /// `texts`: its own and those behind them, of which its own are taken.
+    fn put(&self, texts: &mut &[u8], form: &Form, lines: &mut Vec<u8>) {
+        let mut text = |length: usize| {
+            let (text, rest) = texts.split_at(length);
+            *texts = rest;
+            text
+        };
+        match self {
+            Self::Line(length) => lines.extend_from_slice(text(*length)),
+            Self::Exchange(record) => {
+                let entry = record.map(|length| text(length.into()));
                 match form.format {
                     Format::Json => json::write(&entry, &form.service, lines),
                     Format::Text => text::write(&entry, lines),
                 }
             }
         }
-    }
-}
-
-fn copy(text: &[u8], texts: &mut Vec<u8>) -> Span {
-    let from = texts.len();
-    texts.extend_from_slice(text);
-    Span {
-        from,
-        length: text.len(),
     }
 }
 
