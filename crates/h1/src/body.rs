@@ -118,6 +118,12 @@ impl Reading {
         matches!(self.state, State::Open(_)) && self.ready.is_empty() && self.held.is_empty()
     }
 
+    /// All of it, where it is here and nothing but data.
+    pub(crate) fn whole(&mut self) -> Option<Bytes> {
+        let whole = self.sized && matches!(self.state, State::Over) && self.held.is_empty();
+        whole.then(|| std::mem::take(&mut self.ready))
+    }
+
     /// Whether there will be no more portions.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Over) && self.ready.is_empty()

@@ -89,6 +89,11 @@ impl<S, B> Exchange<S, B> {
         (self.body.is_drained() && !self.upload.is_under_way()).then_some(&self.io)
     }
 
+    /// The answer's body, where all of it came with its head: there are no frames then.
+    pub fn whole(&mut self) -> Option<Bytes> {
+        self.body.whole()
+    }
+
     /// The size of the answer's body, where its head tells.
     pub fn size_hint(&self) -> SizeHint {
         self.body.size_hint()

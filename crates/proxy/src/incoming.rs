@@ -108,6 +108,14 @@ impl Incoming {
         }
     }
 
+    /// All of it, where it came with the head, as a small answer does.
+    pub(crate) fn whole(&mut self) -> Option<Bytes> {
+        match &mut self.protocol {
+            Protocol::Http1(exchange) => exchange.whole(),
+            Protocol::Http2(_) | Protocol::Switched => None,
+        }
+    }
+
     /// Whether there is no more of it.
     pub fn is_end_stream(&self) -> bool {
         match &self.protocol {

@@ -61,6 +61,8 @@ pub struct Exchange {
     pub version: Version,
     /// Told when the client takes nothing; only HTTP/2 needs it.
     pub stall: Option<Arc<Stall>>,
+    /// How the body is compressed on its way.
+    pub coding: Option<Coding>,
 }
 
 #[derive(Debug)]
@@ -136,7 +138,7 @@ impl Body {
         (body, upload)
     }
 
-    /// An upstream's answer, watched to its end.
+    /// An upstream's answer, watched to its end; one that is here already is at its end.
     pub fn upstream(
         mut incoming: Incoming,
         lease: Lease,
@@ -146,6 +148,22 @@ impl Body {
         policy: &StreamPolicy,
         seat: Seat,
     ) -> Self {
+        // By HTTP/2 a client may leave it lying there, which somebody must watch.
+        let passes = !kind.stream && exchange.coding.is_none() && exchange.stall.is_none();
+        if passes
+            && !seat.downstream().is_cut()
+            && let Some(bytes) = incoming.whole()
+        {
+            let mut account = Account::open(exchange.observer, exchange.started, Some(kind));
+            let passed = (!bytes.is_empty()).then(|| account.passed(&bytes));
+            let at = passed.and_then(|passed| passed.at);
+            let at = at.unwrap_or_else(Instant::now);
+            drop(seat);
+            account.close(Outcome::Complete, at);
+            let alarm = incoming.alarm();
+            lease.release(incoming, alarm, at);
+            return Self::full(bytes);
+        }
         let clocks = Clocks::start(
             timeouts,
             // A stream whose events may not be read cannot be late with one.
@@ -170,6 +188,7 @@ impl Body {
             source: Source::Upstream(incoming, lease),
             watch: Some(watch),
         }
+        .encoded(exchange.coding)
     }
 
     /// Any other answer, watched to its end. `length`: its Content-Length, if it has one; `bodyless`: by its method or status it has no
@@ -198,13 +217,14 @@ impl Body {
             source,
             watch: Some(watch),
         }
+        .encoded(exchange.coding)
     }
 
     /// The same, compressed on its way. Inside the watch, so that its accounts and clocks see what the client gets.
-    pub fn encoded(mut self, coding: Coding) -> Self {
-        if self.source.is_end() {
+    fn encoded(mut self, coding: Option<Coding>) -> Self {
+        let Some(coding) = coding.filter(|_| !self.source.is_end()) else {
             return self;
-        }
+        };
         let inner = Self {
             source: std::mem::replace(&mut self.source, Source::Empty),
             watch: None,

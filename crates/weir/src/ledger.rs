@@ -296,12 +296,13 @@ impl Ledger {
     }
 
     /// Hands the record to the body, which closes it.
-    pub(crate) fn into_exchange(self) -> Exchange {
+    pub(crate) fn into_exchange(self, coding: Option<Coding>) -> Exchange {
         Exchange {
             downstream: Arc::clone(&self.facts.connection.downstream),
             started: self.facts.started,
             version: self.facts.version,
             stall: self.facts.stall.clone(),
+            coding,
             observer: self.facts,
         }
     }

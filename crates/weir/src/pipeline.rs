@@ -82,18 +82,8 @@ pub(crate) async fn handle(
             } = *passed;
             let coding =
                 ledger.answered(head.status, &mut head.headers, kind.stream, declared_length);
-            let mut body = Body::upstream(
-                body,
-                lease,
-                kind,
-                ledger.into_exchange(),
-                timeouts,
-                policy,
-                seat,
-            );
-            if let Some(coding) = coding {
-                body = body.encoded(coding);
-            }
+            let exchange = ledger.into_exchange(coding);
+            let body = Body::upstream(body, lease, kind, exchange, timeouts, policy, seat);
             Response::from_parts(*head, body)
         }
         Ok(Answered::Own(response)) => watch_own(*response, ledger, head_only),
@@ -378,11 +368,5 @@ fn watch_own(mut response: Response<Body>, mut ledger: Ledger, head_only: bool) 
             .insert(header::CONTENT_LENGTH, length.into());
     }
     let bodyless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    response.map(|body| {
-        let body = body.watch(ledger.into_exchange(), length, bodyless);
-        match coding {
-            Some(coding) => body.encoded(coding),
-            None => body,
-        }
-    })
+    response.map(|body| body.watch(ledger.into_exchange(coding), length, bodyless))
 }

@@ -106,7 +106,7 @@ impl Upgrade {
             client: self.client,
             upstream,
             lease,
-            exchange: ledger.into_exchange(),
+            exchange: ledger.into_exchange(None),
             upload,
             idle: timeouts.tunnel,
         };
