@@ -16,6 +16,8 @@ pub(crate) const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const HOPS: usize = 32;
 /// The longest name of a host, with a port (RFC 1035 allows 253).
 const HOST: usize = 261;
+/// The longest text of an address: IPv4 in IPv6's clothes.
+const LONGEST: usize = 45;
 
 /// Where a request comes from, as far as it can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,33 +103,34 @@ impl Sender {
     }
 
     /// Writes what the upstream is told, in place of whatever was there. `host`: the one weir was asked for.
-    pub(crate) fn write(&self, out: &mut impl Lines, host: &HeaderValue) {
-        let direct = [self.address];
-        let path: &[IpAddr] = if self.path.is_empty() {
-            &direct
+    pub(crate) fn write(&self, out: &mut impl Lines, host: &[u8]) {
+        let host = self.host.as_ref().map_or(host, HeaderValue::as_bytes);
+        let mut room = [0; LONGEST];
+        let address = written(self.address, &mut room);
+        out.text(&REAL_IP, address);
+        if self.path.is_empty() {
+            out.text(&FORWARDED_FOR, address);
         } else {
-            &self.path
-        };
-        let host = self.host.as_ref().unwrap_or(host);
-        let mut listed = String::with_capacity(48);
-        push(&mut listed, self.address);
-        out.text(&REAL_IP, listed.as_bytes());
-        for proxy in &path[1..] {
-            listed.push_str(", ");
-            push(&mut listed, *proxy);
+            out.text(&FORWARDED_FOR, self.chain().as_bytes());
         }
-        out.text(&FORWARDED_FOR, listed.as_bytes());
         out.text(&FORWARDED_PROTO, self.scheme().as_bytes());
-        out.line(&FORWARDED_HOST, host);
+        out.text(&FORWARDED_HOST, host);
         if self.forwarded {
-            out.text(&header::FORWARDED, self.elements(path, host).as_bytes());
+            out.text(&header::FORWARDED, self.elements(host).as_bytes());
         }
     }
 
-    /// RFC 7239 section 4: the element of the client says what it asked for and how, the others only who passed it on.
-    fn elements(&self, path: &[IpAddr], host: &HeaderValue) -> String {
-        let host = host.to_str().unwrap_or_default();
-        let mut elements: Vec<String> = path
+    fn chain(&self) -> String {
+        let addresses: Vec<String> = self.path.iter().map(IpAddr::to_string).collect();
+        addresses.join(", ")
+    }
+
+    /// RFC 7239 section 4: the element of the client says what it asked for and how, the others only who passed it on. Only a trusted
+    /// proxy speaks it, so there is a path.
+    fn elements(&self, host: &[u8]) -> String {
+        let host = str::from_utf8(host).unwrap_or_default();
+        let mut elements: Vec<String> = self
+            .path
             .iter()
             .map(|address| match address {
                 IpAddr::V4(address) => format!("for={address}"),
@@ -139,24 +142,31 @@ impl Sender {
     }
 }
 
-/// Adds an address. IPv4 by hand: one is written for every request, and the formatter takes a thousand instructions each time.
-fn push(out: &mut String, address: IpAddr) {
-    let IpAddr::V4(address) = address else {
-        out.push_str(&address.to_string());
-        return;
+/// An address as text. IPv4 by hand: one is written for every request, and the formatter takes a thousand instructions each time.
+fn written(address: IpAddr, room: &mut [u8; LONGEST]) -> &[u8] {
+    let mut end = 0;
+    let mut push = |bytes: &[u8]| {
+        room[end..end + bytes.len()].copy_from_slice(bytes);
+        end += bytes.len();
     };
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            out.push('.');
+    match address {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    push(b".");
+                }
+                if octet >= 100 {
+                    push(&[b'0' + octet / 100]);
+                }
+                if octet >= 10 {
+                    push(&[b'0' + octet / 10 % 10]);
+                }
+                push(&[b'0' + octet % 10]);
+            }
         }
-        if octet >= 100 {
-            out.push(char::from(b'0' + octet / 100));
-        }
-        if octet >= 10 {
-            out.push(char::from(b'0' + octet / 10 % 10));
-        }
-        out.push(char::from(b'0' + octet % 10));
+        IpAddr::V6(address) => push(address.to_string().as_bytes()),
     }
+    &room[..end]
 }
 
 /// The members of a list header, last first, over all its lines. One that is no text counts as a member that says nothing.
@@ -225,9 +235,9 @@ mod tests {
     #[test]
     fn addresses_are_written_as_they_are() {
         for address in ["0.0.0.0", "1.20.100.255", "10.9.99.199", "2001:db8::7"] {
-            let mut out = String::new();
-            push(&mut out, address.parse().unwrap());
-            assert_eq!(out, address);
+            let mut room = [0; LONGEST];
+            let text = written(address.parse().unwrap(), &mut room);
+            assert_eq!(text, address.as_bytes());
         }
     }
 
@@ -247,7 +257,7 @@ mod tests {
         };
         let sender = Sender::find(peer.parse().unwrap(), false, &map(headers), trusted);
         let mut out = HeaderMap::new();
-        sender.write(&mut out, &HeaderValue::from_static("a.test"));
+        sender.write(&mut out, b"a.test");
         (
             sender.address.to_string(),
             out[FORWARDED_FOR].to_str().unwrap().to_owned(),
@@ -402,7 +412,7 @@ mod tests {
         let sender = Sender::find("10.0.0.1".parse().unwrap(), false, &said, |_| true);
         assert!(sender.https);
         let mut out = HeaderMap::new();
-        sender.write(&mut out, &HeaderValue::from_static("inner.test"));
+        sender.write(&mut out, b"inner.test");
         assert_eq!(out[FORWARDED_PROTO], "https");
         assert_eq!(out[FORWARDED_HOST], "chat.test:8443");
         assert_eq!(

@@ -45,11 +45,14 @@ impl<'a> HopByHop<'a> {
     }
 
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
-        is_always(name.as_str())
-            || self
-                .named
-                .iter()
-                .any(|named| name.as_str().as_bytes().eq_ignore_ascii_case(named))
+        is_always(name.as_str()) || self.names(name)
+    }
+
+    /// Whether `Connection` says so.
+    pub(crate) fn names(&self, name: &HeaderName) -> bool {
+        self.named
+            .iter()
+            .any(|named| name.as_str().as_bytes().eq_ignore_ascii_case(named))
     }
 }
 

@@ -57,6 +57,32 @@ fn is_claim(name: &str) -> bool {
         )
 }
 
+/// What nearly every request consists of, none of it about a connection or a claim. Asked first, because all the other questions would
+/// only be answered with no.
+fn is_everyday(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "authorization"
+            | "cache-control"
+            | "content-type"
+            | "cookie"
+            | "origin"
+            | "pragma"
+            | "priority"
+            | "referer"
+            | "sec-ch-ua"
+            | "sec-ch-ua-mobile"
+            | "sec-ch-ua-platform"
+            | "sec-fetch-dest"
+            | "sec-fetch-mode"
+            | "sec-fetch-site"
+            | "user-agent"
+    )
+}
+
 /// As the environment variable `HTTP_PROXY` of a CGI program it would send that program's own requests wherever the client likes
 /// (CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
@@ -66,9 +92,9 @@ pub struct Outbound<'a> {
     /// What the client sent.
     pub headers: &'a HeaderMap,
     /// The `Host` that the upstream shall see.
-    pub host: &'a HeaderValue,
+    pub host: &'a [u8],
     /// The authority that the client asked for.
-    pub asked: &'a HeaderValue,
+    pub asked: &'a [u8],
     /// Who sent it, and through which proxies.
     pub sender: &'a Sender,
     /// The version it came in, where weir is to name itself in `Via`.
@@ -118,9 +144,14 @@ impl Outbound<'_> {
     /// Writes the lines.
     pub(crate) fn write(&self, out: &mut impl Lines) {
         let hop = HopByHop::of(self.headers);
-        out.line(&header::HOST, self.host);
+        out.text(&header::HOST, self.host);
         for (name, value) in self.headers {
-            if !hop.contains(name) && !self.refuses(name) {
+            let stays = if is_everyday(name.as_str()) {
+                hop.names(name) || self.withheld.contains(name)
+            } else {
+                hop.contains(name) || self.refuses(name)
+            };
+            if !stays {
                 out.line(name, value);
             }
         }
@@ -185,8 +216,8 @@ mod tests {
         let mut out = HeaderMap::new();
         Outbound {
             headers: &map,
-            host: &HeaderValue::from_static("a.test"),
-            asked: &HeaderValue::from_static("asked.test"),
+            host: b"a.test",
+            asked: b"asked.test",
             sender: &Sender::direct("192.0.2.7".parse().unwrap(), false),
             via: None,
             withheld: &[

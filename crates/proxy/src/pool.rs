@@ -60,8 +60,7 @@ thread_local! {
 
 /// The connection used last, so that the others can grow old and go; `None`: open one. One on which its server has said anything since,
 /// or which it has closed, is not used.
-pub(crate) fn take(server: u64) -> Option<Kept> {
-    let now = Instant::now();
+pub(crate) fn take(server: u64, now: Instant) -> Option<Kept> {
     IDLE.with_borrow_mut(|idle| {
         let queue = idle.get_mut(&server)?;
         while let Some(mut entry) = queue.pop_back() {

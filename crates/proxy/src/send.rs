@@ -78,7 +78,12 @@ pub fn send<'a>(
         return Sending(State::Tries(Box::pin(tries.run(request, None))));
     };
     let turn = upstream.pick(&[]);
-    let kept = turn.and_then(|index| Some((index, pool::take(upstream.servers()[index].id())?)));
+    // The clock was read when the upload began: that is now.
+    let now = tries.outgoing.upload.began();
+    let kept = turn.and_then(|index| {
+        let server = &upstream.servers()[index];
+        Some((index, pool::take(server.id(), now)?))
+    });
     let Some((index, kept)) = kept else {
         return Sending(State::Tries(Box::pin(
             tries.run(Request::Http1(request), turn),
@@ -87,7 +92,7 @@ pub fn send<'a>(
     tries.outgoing.upload.sets_out();
     Sending(State::Kept(Some(FirstTry {
         lease: Lease::new(Arc::clone(upstream), index),
-        asked: Asked::new(kept, request, timeouts.headers),
+        asked: Asked::new(kept, request, timeouts.headers, now),
         tries,
     })))
 }

@@ -79,6 +79,11 @@ impl Upload {
         })
     }
 
+    /// When its request was about to be sent.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// When the last piece was taken.
     pub(crate) fn last(&self) -> Instant {
         self.began + Duration::from_millis(self.last_ms.load(Relaxed))

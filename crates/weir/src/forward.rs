@@ -1,11 +1,9 @@
 //! The middle of an exchange that an upstream answers: the request as the upstream will see it, the send, the answer as the client will.
 //! Which headers and how they travel is weir-proxy's; this file brings it the facts.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery,
-};
+use http::{HeaderName, HeaderValue, Version, header, request::Parts, uri::PathAndQuery};
 use weir_auth::{
     Caller, Withheld,
     identity::{self, Signer},
@@ -73,13 +71,14 @@ impl<'g> Forward<'_, 'g> {
         let seat = self.client.downstream.wait_on_upstream();
         let max_body = self.route.max_body;
         let (body, upload) = Body::request(body, max_body, gateway.plan.client.body_idle);
-        let asked = self.asked_host(&head.headers)?;
+        let asked = self.asked_host();
         let (mut withheld, mut added) = (Withheld::default(), Vec::new());
         self.headers(gateway, head, ledger, &mut withheld, &mut added);
+        let host = self.upstream.settings().host.as_ref();
         let outbound = Outbound {
             headers: &head.headers,
-            host: self.upstream.settings().host.as_ref().unwrap_or(&asked),
-            asked: &asked,
+            host: host.map_or(asked.as_bytes(), HeaderValue::as_bytes),
+            asked: asked.as_bytes(),
             sender: self.sender,
             via: gateway.plan.via.then_some(head.version),
             withheld: &withheld.names,
@@ -200,19 +199,10 @@ impl<'g> Forward<'_, 'g> {
     }
 
     /// What the client asked for. HTTP/1.0 may come without one: then the server's own is the best there is.
-    fn asked_host(&self, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
-        let server;
-        let host = match &self.asked.authority {
-            Some(authority) => authority.as_str(),
-            None => {
-                server = self.upstream.settings().servers[0].to_string();
-                &server
-            }
-        };
-        // Nearly always the client has written it in this form.
-        match headers.get(header::HOST) {
-            Some(sent) if sent.as_bytes() == host.as_bytes() => Ok(sent.clone()),
-            _ => HeaderValue::from_str(host).map_err(|_| Refusal::Internal),
+    fn asked_host(&self) -> Cow<'_, str> {
+        match &self.asked.authority {
+            Some(authority) => authority.as_str().into(),
+            None => self.upstream.settings().servers[0].to_string().into(),
         }
     }
 

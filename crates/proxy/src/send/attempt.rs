@@ -65,11 +65,16 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(kept: Kept, request: weir_h1::Request<Body>, patience: Duration) -> Self {
+    pub(super) fn new(
+        kept: Kept,
+        request: weir_h1::Request<Body>,
+        patience: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             exchange: Box::new(kept.connection.ask(request)),
             alarm: kept.alarm,
-            deadline: Deadline::start(patience),
+            deadline: Deadline::start(patience, now),
         }
     }
 
@@ -115,7 +120,7 @@ pub(super) async fn attempt(
 ) -> Result<(Box<response::Parts>, Incoming), Failed> {
     match (connection, request) {
         (Connection::Http1(kept), Request::Http1(request)) => {
-            let mut asked = Asked::new(kept, request, patience);
+            let mut asked = Asked::new(kept, request, patience, Instant::now());
             match poll_fn(|cx| asked.poll(cx, upload)).await {
                 Ok(head) => Ok((head, asked.into_body())),
                 Err(end) => Err(asked.into_failed(end)),
@@ -166,7 +171,7 @@ async fn in_time<A>(
     alarm: &mut Alarm,
 ) -> Result<A, Failed> {
     let mut answer = std::pin::pin!(answer);
-    let mut deadline = Deadline::start(patience);
+    let mut deadline = Deadline::start(patience, Instant::now());
     poll_fn(|cx| match answer.as_mut().poll(cx) {
         Poll::Ready(answered) => Poll::Ready(Ok(answered)),
         Poll::Pending => deadline.poll(cx, upload, alarm).map(|()| Err(Failed::Late)),
@@ -182,9 +187,9 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn start(patience: Duration) -> Self {
+    fn start(patience: Duration, now: Instant) -> Self {
         Self {
-            at: Instant::now() + patience,
+            at: now + patience,
             patience,
         }
     }

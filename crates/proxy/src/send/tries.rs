@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::uri::Scheme;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Answer, Outgoing,
@@ -221,7 +221,7 @@ fn kept(upstream: &UpstreamState, index: usize) -> Option<Connection> {
     if upstream.settings().http2 {
         multiplex::join(server).map(Connection::Http2)
     } else {
-        pool::take(server).map(Connection::Http1)
+        pool::take(server, Instant::now()).map(Connection::Http1)
     }
 }
 
