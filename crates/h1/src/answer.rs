@@ -55,12 +55,13 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use weir_wire::Answers;
 
     use super::*;
 
     fn framing(text: &str, head_only: bool) -> (Framing, bool) {
         let mut bytes = Bytes::copy_from_slice(text.as_bytes());
-        let head = AnswerHead::read(&mut bytes);
+        let head = Answers::default().next(&mut bytes);
         let head = head.expect("it is right").expect("it is whole");
         assert!(bytes.is_empty());
         let answer = Answer::new(head, head_only);

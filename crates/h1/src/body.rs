@@ -129,6 +129,11 @@ impl Reading {
         matches!(self.state, State::Over) && self.ready.is_empty()
     }
 
+    /// Whether its head told its length.
+    pub(crate) fn is_sized(&self) -> bool {
+        self.sized
+    }
+
     /// Whether it ended as its framing says, and nothing came behind it.
     pub(crate) fn is_clean(&self) -> bool {
         matches!(self.state, State::Over | State::Ended(_))

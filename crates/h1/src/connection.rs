@@ -6,19 +6,22 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weir_wire::Answers;
 
 use crate::{Exchange, Request};
 
-/// An open connection, idle between exchanges. It holds nothing but its socket.
+/// An open connection, idle between exchanges. It holds its socket, and what the server's answers repeat.
 #[derive(Debug)]
 pub struct Connection<S> {
-    io: S,
+    pub(crate) io: S,
+    pub(crate) answers: Answers,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Over a stream on which nothing was said yet.
     pub fn new(io: S) -> Self {
-        Self { io }
+        let answers = Answers::default();
+        Self { io, answers }
     }
 
     /// Whether it may carry another request: the server has neither closed it nor said anything unasked, which is the seed of a poisoned
@@ -34,6 +37,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks.
     pub fn ask<B>(self, request: Request<B>) -> Exchange<S, B> {
-        Exchange::new(self.io, request)
+        Exchange::new(self, request)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{StatusCode, response};
 use http_body::{Body, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
-use weir_wire::AnswerHead;
+use weir_wire::Answers;
 
 use crate::{
     Connection, Fault, Request,
@@ -30,7 +30,7 @@ const FIRST_READ: usize = 8 * 1024;
 /// See the module. [`Exchange::poll_head`] first, then [`Exchange::poll_portion`] to the end, then [`Exchange::release`].
 #[derive(Debug)]
 pub struct Exchange<S, B> {
-    io: S,
+    connection: Connection<S>,
     upload: Upload<B>,
     awaited: Awaited,
     body: Reading,
@@ -49,9 +49,9 @@ struct Awaited {
 }
 
 impl<S, B> Exchange<S, B> {
-    pub(crate) fn new(io: S, request: Request<B>) -> Self {
+    pub(crate) fn new(connection: Connection<S>, request: Request<B>) -> Self {
         Self {
-            io,
+            connection,
             upload: request.upload,
             awaited: Awaited {
                 head_only: request.head_only,
@@ -85,8 +85,14 @@ impl<S, B> Exchange<S, B> {
 
     /// The connection, where only what the server says next can bring more of the body: all of the request was sent, and all that was read of
     /// the answer handed on.
-    pub fn awaits(&self) -> Option<&S> {
-        (self.body.is_drained() && !self.upload.is_under_way()).then_some(&self.io)
+    pub fn awaits(&mut self) -> Option<&S> {
+        let Connection { io, answers } = &mut self.connection;
+        let awaits = self.body.is_drained() && !self.upload.is_under_way();
+        if awaits && !self.body.is_sized() {
+            // It may be a stream, and a silent one holds no more than it must.
+            answers.forget();
+        }
+        awaits.then_some(io)
     }
 
     /// The answer's body, where all of it came with its head: there are no frames then.
@@ -101,7 +107,7 @@ impl<S, B> Exchange<S, B> {
 
     /// The stream itself and what was read of it, after a 101.
     pub fn into_parts(self) -> (S, Bytes) {
-        (self.io, self.body.into_rest())
+        (self.connection.io, self.body.into_rest())
     }
 }
 
@@ -118,10 +124,11 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Box<response::Parts>, Fault<B::Error>>> {
+        let Connection { io, answers } = &mut self.connection;
         loop {
-            self.upload.poll(&mut self.io, cx)?;
-            let read = ready!(lent::poll_bytes(&mut self.io, cx, FIRST_READ)).map_err(Fault::Io)?;
-            if let Some((answer, rest)) = self.awaited.read(read)? {
+            self.upload.poll(io, cx)?;
+            let read = ready!(lent::poll_bytes(io, cx, FIRST_READ)).map_err(Fault::Io)?;
+            if let Some((answer, rest)) = self.awaited.read(answers, read)? {
                 self.kept = answer.kept;
                 self.body = Reading::new(answer.framing);
                 self.body.fill(Piece::Large(rest));
@@ -138,6 +145,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Portion, Fault<B::Error>>>> {
+        let Connection { io, answers } = &mut self.connection;
         loop {
             if let Some(portion) = self.body.next() {
                 return Poll::Ready(Some(portion.map_err(Fault::Answer)));
@@ -146,12 +154,17 @@ where
                 return Poll::Ready(None);
             }
             if self.upload.is_under_way() {
-                self.upload.poll(&mut self.io, cx)?;
+                self.upload.poll(io, cx)?;
             }
             let (body, most) = (&mut self.body, self.most);
-            let read = ready!(lent::poll_read(&mut self.io, cx, most, |piece| {
+            let Poll::Ready(read) = lent::poll_read(io, cx, most, |piece| {
                 (piece.len() == most, body.fill(piece))
-            }));
+            }) else {
+                if !body.is_sized() {
+                    answers.forget();
+                }
+                return Poll::Pending;
+            };
             if matches!(read, Ok((true, _))) {
                 self.most = (most * 2).min(lent::SIZE);
             }
@@ -167,7 +180,7 @@ where
     /// server has not said that it would close.
     pub fn release(self) -> Option<Connection<S>> {
         let clean = self.kept && self.upload.is_done() && self.body.is_clean();
-        clean.then(|| Connection::new(self.io))
+        clean.then_some(self.connection)
     }
 }
 
@@ -175,6 +188,7 @@ impl Awaited {
     /// Takes what was read; the final answer's head, if it is whole. What follows it is the body's.
     fn read<E: std::error::Error>(
         &mut self,
+        answers: &mut Answers,
         read: Bytes,
     ) -> Result<Option<(Answer, Bytes)>, Fault<E>> {
         if read.is_empty() {
@@ -185,7 +199,7 @@ impl Awaited {
             return Ok(None);
         };
         while !bytes.is_empty() {
-            let Some(head) = AnswerHead::read(&mut bytes).map_err(Fault::Answer)? else {
+            let Some(head) = answers.next(&mut bytes).map_err(Fault::Answer)? else {
                 self.begun.keep(bytes);
                 break;
             };
@@ -198,5 +212,65 @@ impl Awaited {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::{Method, uri::PathAndQuery};
+    use http_body_util::Empty;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::RequestHead;
+
+    type Asked = Exchange<DuplexStream, Empty<Bytes>>;
+
+    async fn asked(
+        connection: Connection<DuplexStream>,
+        server: &mut DuplexStream,
+        head: &str,
+    ) -> Asked {
+        let request = RequestHead::new(&Method::GET, &PathAndQuery::from_static("/"));
+        let mut exchange = connection.ask(request.body(Empty::new()));
+        let answer = format!("HTTP/1.1 200 OK\r\nServer: a\r\n{head}");
+        server
+            .write_all(answer.as_bytes())
+            .await
+            .expect("it is read");
+        let head = poll_fn(|cx| exchange.poll_head(cx)).await;
+        assert!(head.is_ok());
+        exchange
+    }
+
+    fn remembers(exchange: &Asked) -> bool {
+        format!("{:?}", exchange.connection).contains("server")
+    }
+
+    #[tokio::test]
+    async fn what_may_be_a_silent_stream_holds_no_lines_of_heads_before() {
+        let (io, mut server) = duplex(1024);
+        let mut connection = Connection::new(io);
+        for known in [false, true] {
+            let sized = "Content-Length: 1\r\n\r\n";
+            let mut exchange = asked(connection, &mut server, sized).await;
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(exchange.poll_portion(&mut cx).is_pending());
+            assert_eq!(remembers(&exchange), known);
+            server.write_all(b"a").await.expect("it is read");
+            assert!(matches!(
+                exchange.poll_portion(&mut cx),
+                Poll::Ready(Some(Ok(_)))
+            ));
+            connection = exchange.release().expect("it was answered whole");
+        }
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+        let mut exchange = asked(connection, &mut server, chunked).await;
+        assert!(remembers(&exchange));
+        assert!(poll_fn(|cx| exchange.poll_portion(cx)).await.is_some());
+        assert!(exchange.awaits().is_some());
+        assert!(!remembers(&exchange));
     }
 }

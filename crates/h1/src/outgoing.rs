@@ -69,6 +69,12 @@ impl<B> Outgoing<B> {
         self.unsent.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.over)
     }
 
+    /// Whether it is under way and its head does not tell its length.
+    pub(crate) fn is_open(&self) -> bool {
+        let rest = self.rest.as_ref();
+        rest.is_some_and(|rest| !matches!(rest.framing, Framing::Length(_)))
+    }
+
     /// Drops what was not sent.
     pub(crate) fn discard(&mut self) {
         *self = Self::new(Vec::new(), None);

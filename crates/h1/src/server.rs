@@ -3,7 +3,7 @@
 //! A [`Connection`] is a future that whoever owns the client polls. It asks a [`Service`] for every answer, also for that to a head which
 //! `weir-wire` refused: so it comes in its turn behind pipelined requests before it, and is counted and logged as every other. A request's
 //! body is an [`Incoming`], read from the socket by whoever polls it; an answer's is written from where it is polled. An idle connection
-//! holds no buffer. Clocks, limits, TLS and what an answer says are others' business.
+//! holds no buffer, but what heads repeat. Clocks, limits, TLS and what an answer says are others' business.
 
 mod connection;
 mod heads;

@@ -98,8 +98,8 @@ impl Incoming {
 
     /// Pending: there is no more of it for now, and the task is woken when there is; asked of the socket alone, at a third of a poll's cost.
     /// Ready says nothing.
-    pub(crate) fn poll_awaited(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.protocol {
+    pub(crate) fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.protocol {
             Protocol::Http1(exchange) => match exchange.awaits() {
                 Some(transport) => transport.poll_readable(cx),
                 None => Poll::Ready(()),

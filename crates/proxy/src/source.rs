@@ -217,7 +217,7 @@ impl Source {
     }
 
     /// Asked instead by whoever has just been handed a portion and wants to be woken for the next, see [`Incoming::poll_awaited`].
-    pub(crate) fn poll_awaited(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Upstream(body, _) => body.poll_awaited(cx),
             _ => Poll::Ready(()),

@@ -4,7 +4,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use memchr::memchr;
 
-use crate::{Fault, Fields, MAX_HEAD, characters::is_text, fields::Sender};
+use crate::{Fault, Fields, MAX_HEAD, characters::is_text, fields::Sender, memory::Memory};
+
+/// Reads one head after the other.
+#[derive(Debug, Default)]
+pub struct Answers {
+    pub(crate) memory: Memory,
+}
 
 /// An answer's head.
 #[derive(Debug)]
@@ -17,24 +23,25 @@ pub struct AnswerHead {
     pub fields: Fields,
 }
 
-impl AnswerHead {
+impl Answers {
     /// Takes the head that these bytes begin with, which are not none; `None` if it is not whole. Its parts share them.
     ///
     /// # Errors
     /// Why they can never become a head.
-    pub fn read(bytes: &mut Bytes) -> Result<Option<Self>, Fault> {
+    pub fn next(&mut self, bytes: &mut Bytes) -> Result<Option<AnswerHead>, Fault> {
         let Some(end) = memchr(b'\n', bytes) else {
             return begins(bytes).map(|()| None);
         };
         let line = &bytes[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (status, old) = status_line(line).ok_or(Fault::StatusLine)?;
-        let mut head = Self {
+        let mut head = AnswerHead {
             status,
             old,
             fields: Fields::default(),
         };
-        let Some(length) = head.fields.read(bytes, end + 1, Sender::Server)? else {
+        let memory = &mut self.memory;
+        let Some(length) = head.fields.read(memory, bytes, end + 1, Sender::Server)? else {
             return Ok(None);
         };
         if head.fields.chunked && old {
@@ -42,6 +49,11 @@ impl AnswerHead {
         }
         *bytes = bytes.split_off(length);
         Ok(Some(head))
+    }
+
+    /// Holds nothing more of the heads before: there is no next one soon.
+    pub fn forget(&mut self) {
+        self.memory.forget();
     }
 }
 
@@ -82,7 +94,7 @@ mod tests {
     use crate::MAX_FIELDS;
 
     fn read(text: &str) -> Result<Option<AnswerHead>, Fault> {
-        AnswerHead::read(&mut Bytes::copy_from_slice(text.as_bytes()))
+        Answers::default().next(&mut Bytes::copy_from_slice(text.as_bytes()))
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! One walk for both sides, from the bytes to the map: a thread that has just read a request by it reads the answer by warm code. What a name or
 //! a value may have is asked of `http` where it makes one, and not before as well: it takes just what is a token, and just what is text.
 
-use std::ops::RangeInclusive;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use memchr::memchr;
@@ -12,13 +10,14 @@ use memchr::memchr;
 use crate::{
     Fault, MAX_FIELDS, MAX_HEAD,
     characters::{inner, is_text, is_token},
+    memory::Memory,
     names,
 };
 
-/// A line for so many bytes is made room for, so that as a rule their map has its size at once.
-const LINE: usize = 32;
-/// The fewest and the most lines that are made room for: a map that grows costs as much as four lines, and the bytes may be of the body too.
-const EXPECTED: RangeInclusive<usize> = 12..=24;
+/// In so many bytes lines are counted, so that their map has its size at once; where there are more it may have to grow.
+const COUNTED: usize = 1024;
+/// The most lines that are made room for before they are read: what is counted may be of the body too.
+const EXPECTED: usize = 32;
 
 /// A head's lines, and what they say.
 #[derive(Debug, Default)]
@@ -49,66 +48,71 @@ pub(crate) enum Sender {
 }
 
 impl Fields {
-    /// Takes the lines from `at` on, its first; the head's length, if the empty line is among them.
+    /// Takes the lines from `from` on, its first; the head's length, if the empty line is among them.
     #[inline(never)]
     pub(crate) fn read(
         &mut self,
+        memory: &mut Memory,
         bytes: &Bytes,
-        mut at: usize,
+        from: usize,
         sender: Sender,
     ) -> Result<Option<usize>, Fault> {
-        let expected = (bytes.len() - at) / LINE;
-        self.headers
-            .reserve(expected.clamp(*EXPECTED.start(), *EXPECTED.end()));
-        while let Some(found) = memchr(b'\n', &bytes[at..]) {
-            let end = at + found;
+        let expected = match memory.len() {
+            0 => count(&bytes[from..]).min(EXPECTED),
+            lines => lines,
+        };
+        self.headers.reserve(expected);
+        let (mut at, mut place, mut known) = (from, 0, 0);
+        loop {
+            let rest = &bytes[at..];
+            let again = memory.line(place, rest);
+            let end = match again {
+                Some(line) => at + line.bytes.len() - 1,
+                None if rest.starts_with(b"\r\n") => at + 1,
+                None => match memchr(b'\n', rest) {
+                    Some(found) => at + found,
+                    None => break,
+                },
+            };
             if end >= MAX_HEAD {
                 return Err(Fault::TooLarge);
             }
-            let line = match &bytes[at..end] {
-                [line @ .., b'\r'] => line.len(),
-                line if matches!(sender, Sender::Server) => line.len(),
-                _ => return Err(Fault::BareLf),
+            let (name, value) = if let Some(line) = again {
+                known += 1;
+                (line.name.clone(), line.value.clone())
+            } else {
+                let length = match &bytes[at..end] {
+                    [line @ .., b'\r'] => line.len(),
+                    line if matches!(sender, Sender::Server) => line.len(),
+                    _ => return Err(Fault::BareLf),
+                };
+                if length == 0 {
+                    if known * 2 < place {
+                        memory.strange(&bytes[from..at], sender);
+                    }
+                    return Ok(Some(end + 1));
+                }
+                if place == MAX_FIELDS {
+                    return Err(Fault::TooManyFields);
+                }
+                line(bytes, at, length, sender)?
             };
-            if line == 0 {
-                return Ok(Some(end + 1));
+            match name {
+                header::CONTENT_LENGTH
+                | header::TRANSFER_ENCODING
+                | header::CONNECTION
+                | header::EXPECT
+                | header::TE => self.note(&name, value.as_bytes(), sender)?,
+                _ => {}
             }
-            self.line(bytes, at, line, sender)?;
+            self.headers.append(name, value);
+            place += 1;
             at = end + 1;
         }
         if bytes.len() > MAX_HEAD {
             return Err(Fault::TooLarge);
         }
         Ok(None)
-    }
-
-    /// Takes the line of this length that begins at `at`.
-    fn line(
-        &mut self,
-        bytes: &Bytes,
-        at: usize,
-        length: usize,
-        sender: Sender,
-    ) -> Result<(), Fault> {
-        if self.headers.len() == MAX_FIELDS {
-            return Err(Fault::TooManyFields);
-        }
-        let malformed = || malformed(&bytes[at..at + length], sender);
-        let (name, colon) = names::name(&bytes[at..], length).ok_or_else(malformed)?;
-        let behind = at + colon + 1;
-        let value = inner(&bytes[behind..at + length]);
-        let value = bytes.slice(behind + value.start..behind + value.end);
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed())?;
-        match name {
-            header::CONTENT_LENGTH
-            | header::TRANSFER_ENCODING
-            | header::CONNECTION
-            | header::EXPECT
-            | header::TE => self.note(&name, value.as_bytes(), sender)?,
-            _ => {}
-        }
-        self.headers.append(name, value);
-        Ok(())
     }
 
     /// What a line says of the body or the connection.
@@ -155,6 +159,39 @@ impl Fields {
     pub fn keeps(&self, old: bool) -> bool {
         !self.close && (!old || self.keep_alive)
     }
+}
+
+/// How many lines there are, among them the empty one and what came behind it. The compiler takes sixteen bytes at once.
+#[inline(never)]
+fn count(bytes: &[u8]) -> usize {
+    let counted = &bytes[..bytes.len().min(COUNTED)];
+    let ends = |piece: &[u8]| {
+        piece
+            .iter()
+            .map(|byte| u8::from(*byte == b'\n'))
+            .sum::<u8>()
+    };
+    counted
+        .chunks(128)
+        .map(|piece| usize::from(ends(piece)))
+        .sum()
+}
+
+/// The line of this length that begins at `at`.
+#[inline(never)]
+pub(crate) fn line(
+    bytes: &Bytes,
+    at: usize,
+    length: usize,
+    sender: Sender,
+) -> Result<(HeaderName, HeaderValue), Fault> {
+    let malformed = || malformed(&bytes[at..at + length], sender);
+    let (name, colon) = names::name(&bytes[at..], length).ok_or_else(malformed)?;
+    let behind = at + colon + 1;
+    let value = inner(&bytes[behind..at + length]);
+    let value = bytes.slice(behind + value.start..behind + value.end);
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed())?;
+    Ok((name, value))
 }
 
 /// What is wrong with a line. Of an upstream's it is told less exactly.

@@ -2,7 +2,7 @@
 //! their strictest form. A head is right as a whole or refused as a whole.
 //!
 //! Pure: bytes in, a head or a verdict out. It decides nothing about hosts, paths, names or callers. [`Requests`] are what clients
-//! send, and [`AnswerHead`] is how upstreams answer; both have the same [`Fields`] and [`Chunks`]. [`Fault`] is every way to be wrong. Of
+//! send, and [`Answers`] are what upstreams send; both have the same [`Fields`] and [`Chunks`]. [`Fault`] is every way to be wrong. Of
 //! HTTP/2 there is only where [`Frames`] begin.
 
 mod answers;
@@ -11,11 +11,12 @@ mod chunks;
 mod fault;
 mod fields;
 mod frames;
+mod memory;
 mod names;
 mod requests;
 mod target;
 
-pub use answers::AnswerHead;
+pub use answers::{AnswerHead, Answers};
 pub use characters::is_text;
 pub use chunks::{Chunks, Part};
 pub use fault::Fault;

@@ -7,7 +7,10 @@ use bytes::{Buf, Bytes};
 use http::{Method, Uri};
 use memchr::memchr;
 
-use crate::{Fault, Fields, MAX_REQUEST_LINE, characters::is_token, fields::Sender, target::check};
+use crate::{
+    Fault, Fields, MAX_REQUEST_LINE, characters::is_token, fields::Sender, memory::Memory,
+    target::check,
+};
 
 /// Empty lines before a request line that are passed over; RFC 9112 section 2.2 has one in mind, after a POST of an old browser.
 const BLANKS: u32 = 16;
@@ -18,6 +21,7 @@ const METHOD: usize = 32;
 #[derive(Debug, Default)]
 pub struct Requests {
     blanks: u32,
+    memory: Memory,
 }
 
 /// A request's head.
@@ -64,7 +68,9 @@ impl Requests {
             old,
             fields: Fields::default(),
         };
-        let Some(length) = head.fields.read(bytes, end + 1, Sender::Client { old })? else {
+        let sender = Sender::Client { old };
+        let read = head.fields.read(&mut self.memory, bytes, end + 1, sender)?;
+        let Some(length) = read else {
             return Ok(None);
         };
         match (head.fields.chunked, head.fields.length) {
@@ -75,6 +81,11 @@ impl Requests {
         self.blanks = 0;
         *bytes = bytes.split_off(length);
         Ok(Some(head))
+    }
+
+    /// Holds nothing more of the heads before: there is no next one soon.
+    pub fn forget(&mut self) {
+        self.memory.forget();
     }
 }
 

@@ -197,8 +197,15 @@ where
                 State::Answering(reply) => {
                     match poll_reply(reply, &this.side, cx) {
                         Poll::Ready(replied) => replied?,
-                        Poll::Pending if this.half_close => return Poll::Pending,
-                        Poll::Pending => return this.poll_gone(cx),
+                        Poll::Pending => {
+                            if reply.outgoing.is_open() {
+                                this.heads.forget();
+                            }
+                            if this.half_close {
+                                return Poll::Pending;
+                            }
+                            return this.poll_gone(cx);
+                        }
                     }
                     if let Some(switch) = reply.switch.take() {
                         let taken = lock(&this.side).take();

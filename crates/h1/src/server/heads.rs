@@ -51,6 +51,11 @@ impl Heads {
         self.broken = Some(Fault::Late);
     }
 
+    /// Holds nothing more of the heads before: an answer may be a stream, and a silent one holds no more than it must.
+    pub(super) fn forget(&mut self) {
+        self.requests.forget();
+    }
+
     /// Whether nothing lies here of a head, or of an empty line before one.
     pub(super) fn is_empty(&self) -> bool {
         self.begun.is_empty()
