@@ -40,7 +40,7 @@ pub(crate) struct Ledger {
 /// Boxed, so that it moves from the pipeline into the body without being copied.
 struct Facts {
     gateway: Arc<Gateway>,
-    series: Arc<RouteSeries>,
+    /// `None` until it is known.
     route: Option<usize>,
     started: Instant,
     connection: Arc<Client>,
@@ -74,6 +74,14 @@ struct Facts {
 }
 
 impl Facts {
+    /// Where it is counted.
+    fn series(&self) -> &RouteSeries {
+        match self.route {
+            Some(route) => &self.gateway.series[route],
+            None => &self.gateway.unrouted,
+        }
+    }
+
     fn user(&self) -> Option<&str> {
         self.caller.as_ref()?.user.as_deref()
     }
@@ -100,7 +108,6 @@ impl Ledger {
         client.downstream.begun();
         let facts = Facts {
             gateway: Arc::clone(gateway),
-            series: Arc::clone(&gateway.unrouted),
             route: None,
             started: Instant::now(),
             connection: Arc::clone(client),
@@ -136,7 +143,6 @@ impl Ledger {
     /// The route is known: from here on it is counted there. Whose page asks matters where the route answers other sites.
     pub(crate) fn routed(&mut self, gateway: &Gateway, route: usize, headers: &HeaderMap) {
         self.facts.route = Some(route);
-        self.facts.series = Arc::clone(&gateway.series[route]);
         if gateway.plan.routes[route].cors.is_some() {
             self.facts.origin = weir_auth::cors::origin(headers).cloned();
         }
@@ -210,7 +216,7 @@ impl Ledger {
         if refusal.is_of_caller() {
             self.audit(refusal);
         }
-        self.facts.series.refused(refusal.reason());
+        self.facts.series().refused(refusal.reason());
     }
 
     fn audit(&self, refusal: &Refusal) {
@@ -229,7 +235,7 @@ impl Ledger {
                 client: facts.client,
                 method: access::word(&facts.method),
                 path: facts.path(),
-                route: facts.series.name(),
+                route: facts.series().name(),
                 status: refusal.status().as_u16(),
                 reason: refusal.reason(),
             }),
@@ -238,7 +244,7 @@ impl Ledger {
 
     /// The request claimed a caller in a header of weir's own.
     pub(crate) fn forged(&self) {
-        self.facts.series.forged();
+        self.facts.series().forged();
     }
 
     /// What finds this exchange in every log: the trace's id.
@@ -271,12 +277,17 @@ impl Ledger {
                 cors.answer(facts.origin.as_ref(), headers);
             }
         }
-        let limit = facts.limit.take().and_then(|(limit, answer)| {
-            let headers = facts.gateway.limits[limit].headers.as_ref()?;
-            Some(headers.after(&answer))
-        });
-        for (name, value) in limit.into_iter().flatten().chain(facts.told.drain(..)) {
-            headers.append(name, value);
+        if let Some((limit, answer)) = facts.limit.take()
+            && let Some(told) = &facts.gateway.limits[limit].headers
+        {
+            for (name, value) in told.after(&answer) {
+                headers.append(name, value);
+            }
+        }
+        if !facts.told.is_empty() {
+            for (name, value) in facts.told.drain(..) {
+                headers.append(name, value);
+            }
         }
         let hsts = header::STRICT_TRANSPORT_SECURITY;
         if !facts.https && headers.keys().any(|name| *name == hsts) {
@@ -284,7 +295,7 @@ impl Ledger {
             headers.remove(hsts);
         }
         if stream {
-            facts.open_stream = Some(facts.series.stream_opened());
+            facts.open_stream = Some(facts.series().stream_opened());
         }
         // Behind weir's own coding nobody could read what the answer used.
         let wish = facts

@@ -23,7 +23,7 @@ impl Facts {
             status: self.status,
             version: protocol(self.version),
             duration,
-            route: self.series.name().as_bytes(),
+            route: self.series().name().as_bytes(),
             upstream: self.server.as_deref().map(str::as_bytes),
             client: self.client,
             outcome: summary.outcome.as_str(),

@@ -13,16 +13,16 @@ use crate::reservation::Reservation;
 impl Observer for Facts {
     fn first_byte(&mut self, after: Duration) {
         if self.open_stream.is_some() {
-            self.series.first_byte(after);
+            self.series().first_byte(after);
         }
     }
 
     fn first_event(&mut self, after: Duration) {
-        self.series.first_event(after);
+        self.series().first_event(after);
     }
 
     fn gap(&mut self, gap: Duration) {
-        self.series.gap(gap);
+        self.series().gap(gap);
     }
 
     fn events(&mut self, more: u32) -> bool {
@@ -66,7 +66,7 @@ impl Facts {
         let outcome = summary.outcome.as_str();
         busy.over(summary.ended);
         let duration = summary.ended.duration_since(self.started);
-        self.series
+        self.series()
             .finished(&self.method, self.status, duration, outcome);
         if !self.reservations.is_empty() {
             self.settle(summary);
@@ -101,7 +101,7 @@ impl Facts {
         for reservation in &mut self.reservations {
             reservation.settle(used, whole, answered);
         }
-        self.series.settled(match used {
+        self.series().settled(match used {
             Some(_) => "usage",
             None if !answered => "nothing",
             None if summary.encoded => "encoded",
@@ -111,9 +111,9 @@ impl Facts {
 
     #[inline(never)]
     fn count_stream(&self, stream: &StreamSummary, bytes: u64, outcome: &'static str) {
-        self.series.events(stream.events);
-        self.series.bytes(bytes);
-        self.series.stream_ended(outcome);
+        self.series().events(stream.events);
+        self.series().bytes(bytes);
+        self.series().stream_ended(outcome);
         if stream.dialect.is_none() {
             return;
         }
@@ -124,7 +124,7 @@ impl Facts {
         };
         // A run may have asked several models, or told nothing of any: it is counted in both cases.
         if stream.usage.is_empty() {
-            self.series.llm(None, None, outcome, None);
+            self.series().llm(None, None, outcome, None);
         }
         for used in &stream.usage {
             self.count_used(used, outcome);
@@ -140,7 +140,7 @@ impl Facts {
             reasoning: used.reasoning,
         });
         let (provider, model) = (used.provider.as_deref(), used.model.as_deref());
-        self.series.llm(provider, model, outcome, tokens.as_ref());
+        self.series().llm(provider, model, outcome, tokens.as_ref());
     }
 }
 
