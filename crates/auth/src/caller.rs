@@ -41,6 +41,16 @@ pub enum Via {
     ApiKey,
 }
 
+/// Nobody.
+pub static NOBODY: Caller = Caller {
+    user: None,
+    tenant: None,
+    roles: Vec::new(),
+    scopes: Vec::new(),
+    via: Via::Anonymous,
+    expires: None,
+};
+
 impl Caller {
     /// A good credential that names nobody is no identity, and a name without end is no name.
     pub(crate) fn checked(self) -> Result<Self, Denied> {

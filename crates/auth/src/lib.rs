@@ -25,7 +25,7 @@ mod verifier;
 
 pub use api_key::ApiKeys;
 pub use aspnet::{AspNetCookie, AspNetCookieSettings};
-pub use caller::{Caller, Via};
+pub use caller::{Caller, NOBODY, Via};
 pub use certificate::{CertificateField, ClientCertificate, PeerCertificate};
 pub use cookies::withhold_cookies;
 pub use cors::Cors;

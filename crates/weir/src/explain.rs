@@ -96,7 +96,7 @@ fn follow(plan: &Plan, head: &Parts, steps: &mut Vec<String>) -> Result<(), Refu
         certificate: None,
     };
     let caller = pipeline::identify(plan, &asked, head, &presented, SystemTime::now())?;
-    if let Some(user) = &caller.user {
+    if let Some(user) = caller.as_ref().and_then(|caller| caller.user.as_ref()) {
         steps.push(format!("user       {user}"));
     }
     steps.extend(route.limits.iter().map(|limit| limit_line(plan, *limit)));

@@ -75,6 +75,14 @@ impl<'g> Forward<'_, 'g> {
         let (mut withheld, mut added) = (Withheld::default(), Vec::new());
         self.headers(gateway, head, ledger, &mut withheld, &mut added);
         let host = self.upstream.settings().host.as_ref();
+        let told;
+        let caller: &[_] = match self.caller.user {
+            None => &[],
+            Some(_) => {
+                told = identity::headers(self.caller);
+                &told
+            }
+        };
         let outbound = Outbound {
             headers: &head.headers,
             host: host.map_or(asked.as_bytes(), HeaderValue::as_bytes),
@@ -82,7 +90,7 @@ impl<'g> Forward<'_, 'g> {
             sender: self.sender,
             via: gateway.plan.via.then_some(head.version),
             withheld: &withheld.names,
-            caller: &identity::headers(self.caller),
+            caller,
             added: &added,
             upgrade: self.upgrade.is_some(),
             traceparent: ledger.traceparent(),

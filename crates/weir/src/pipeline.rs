@@ -155,8 +155,14 @@ async fn exchange<'g>(
         guesses.failed(sender.address, refusal);
     }
     let caller = caller?;
-    ledger.identified(&caller);
-    route.require.check(&caller)?;
+    let caller = match &caller {
+        Some(caller) => {
+            ledger.identified(caller);
+            caller
+        }
+        None => &weir_auth::NOBODY,
+    };
+    route.require.check(caller)?;
 
     let facts = Facts {
         user: caller.user.as_deref(),
@@ -212,7 +218,7 @@ async fn exchange<'g>(
                 cookies: *cookies,
                 client,
                 sender,
-                caller: &caller,
+                caller,
                 asked: &asked,
                 upgrade,
             };
@@ -295,16 +301,16 @@ fn preflight(
     Ok(response)
 }
 
-/// Who is asking. A person without a session is shown the way to sign in; a program is told 401.
+/// Who is asking; `None` where nobody is asked who they are. A person without a session is shown the way to sign in; a program is told 401.
 pub(crate) fn identify(
     plan: &Plan,
     asked: &Asked<'_>,
     head: &Parts,
     presented: &Presented<'_>,
     now: SystemTime,
-) -> Result<Arc<Caller>, Refusal> {
+) -> Result<Option<Arc<Caller>>, Refusal> {
     let Some(auth) = plan.routes[asked.route].auth.map(|index| &plan.auth[index]) else {
-        return Ok(Arc::default());
+        return Ok(None);
     };
     let caller = match auth.verifier.identify(presented, now) {
         Ok(caller) => caller,
@@ -335,7 +341,7 @@ pub(crate) fn identify(
             &auth.trusted_origins,
         )?;
     }
-    Ok(caller)
+    Ok(Some(caller))
 }
 
 /// A path with the query exactly as it came.
