@@ -32,11 +32,7 @@ impl Service for Record {
     type Body = Full<Bytes>;
     type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 
-    fn call(
-        &self,
-        request: Request<Incoming>,
-        refused: Option<Fault>,
-    ) -> Self::Answer {
+    fn call(&self, request: Request<Incoming>, refused: Option<Fault>) -> Self::Answer {
         let record = Arc::clone(&self.0);
         Box::pin(async move {
             let (head, body) = request.into_parts();
@@ -56,7 +52,12 @@ impl Service for Record {
 fn asked(bytes: &[u8], size: usize) -> Asked {
     let record = Arc::default();
     let pieces = Pieces::new(bytes, size);
-    let mut connection = pin!(Connection::new(pieces, b"", Record(Arc::clone(&record)), true));
+    let mut connection = pin!(Connection::new(
+        pieces,
+        Bytes::new(),
+        Record(Arc::clone(&record)),
+        true
+    ));
     let mut cx = Context::from_waker(Waker::noop());
     // Pending only when so many requests came together that others have their turn.
     while connection.as_mut().poll(&mut cx).is_pending() {}

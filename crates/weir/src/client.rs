@@ -171,7 +171,7 @@ async fn serve_http1(mut connection: Connection, ahead: Ahead) {
     let is_late = ahead.is_late;
     let mut http1 = pin!(server::Connection::new(
         connection.line(Bytes::new(), None),
-        &ahead.into_bytes(),
+        ahead.into_bytes(),
         Exchanges {
             client: Arc::clone(&connection.client),
             pipeline: pipeline::handle,

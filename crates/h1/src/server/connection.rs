@@ -56,9 +56,9 @@ where
 {
     /// `ahead`: what was read already. `half_close`: a client that has closed its sending side still gets its answers; where it is false,
     /// the connection ends when that is seen, and the exchange with it.
-    pub fn new(io: S, ahead: &[u8], service: V, half_close: bool) -> Self {
+    pub fn new(io: S, ahead: Bytes, service: V, half_close: bool) -> Self {
         Self {
-            side: Arc::new(Mutex::new(Side::new(io, Bytes::copy_from_slice(ahead)))),
+            side: Arc::new(Mutex::new(Side::new(io, ahead))),
             service,
             state: State::Idle,
             heads: Heads::default(),

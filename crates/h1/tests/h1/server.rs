@@ -65,7 +65,7 @@ fn heard(
         Script::of(sent.as_bytes(), sent.len()),
         Arc::clone(&written),
     );
-    let connection = Connection::new(io, b"", By(Box::new(answer)), true);
+    let connection = Connection::new(io, Bytes::new(), By(Box::new(answer)), true);
     run(connection).expect("it ends with its client").ok();
     let written = String::from_utf8(written.lock().unwrap().clone()).expect("text");
     let lines = written.split_inclusive("\r\n");
@@ -264,7 +264,7 @@ fn whoever_waits_for_a_body_hears_that_it_is_over() {
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     let mut io = Script::of(post.as_bytes(), post.len());
     io.stays = true;
-    run(Connection::new(io, b"", By(answer), true))
+    run(Connection::new(io, Bytes::new(), By(answer), true))
         .expect("it ends")
         .expect("it closes");
     assert_eq!(woken.0.load(Relaxed), 1);
@@ -287,7 +287,7 @@ fn half_an_empty_line_is_no_beginning() {
         let count = Arc::new(AtomicUsize::new(0));
         let mut io = Script::of(sent.as_bytes(), 1);
         io.stays = true;
-        let mut connection = Connection::new(io, b"", Began(Arc::clone(&count)), true);
+        let mut connection = Connection::new(io, Bytes::new(), Began(Arc::clone(&count)), true);
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..20 {
             assert!(Pin::new(&mut connection).poll(&mut cx).is_pending());
@@ -346,7 +346,7 @@ fn a_head_that_comes_too_late_is_refused_and_silence_is_not() {
         io.stays = true;
         let answer: Answer = Box::new(|_| Response::new(full("")));
         let io = Tee(io, Arc::clone(&written));
-        let mut connection = Connection::new(io, b"", By(answer), true);
+        let mut connection = Connection::new(io, Bytes::new(), By(answer), true);
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..9 {
             assert!(Pin::new(&mut connection).poll(&mut cx).is_pending());
@@ -367,7 +367,7 @@ fn whoever_leaves_answers_what_has_begun() {
         script.stays = true;
         let answer: Answer = Box::new(|_| Response::new(full("")));
         let io = Tee(script, Arc::clone(&written));
-        let mut connection = Connection::new(io, b"", By(answer), true);
+        let mut connection = Connection::new(io, Bytes::new(), By(answer), true);
         let mut cx = Context::from_waker(Waker::noop());
         if !sent.is_empty() {
             for _ in 0..2 {

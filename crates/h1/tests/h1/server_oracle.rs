@@ -92,7 +92,7 @@ fn weir(bytes: &[u8], size: usize) -> (Vec<Asked>, Option<&'static str>) {
         asked: Arc::clone(&asked),
         refused: Arc::clone(&refused),
     };
-    let connection = Connection::new(Script::of(bytes, size), b"", service, true);
+    let connection = Connection::new(Script::of(bytes, size), Bytes::new(), service, true);
     run(connection).expect("it ends with its client").ok();
     let refused = refused.lock().unwrap().is_some().then_some("refused");
     let asked = asked.lock().unwrap().clone();
