@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    io, mem,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, ready},
@@ -39,7 +39,7 @@ pub struct Connection<S, V: Service> {
     half_close: bool,
 }
 
-enum State<F, B> {
+enum State<F: 'static, B> {
     /// A head is awaited.
     Idle,
     /// The answer is.
@@ -189,10 +189,7 @@ where
                         keeps: asked.keeps && !this.leaving && !unread,
                         ..*asked
                     };
-                    let reply = State::Answering(Reply::new(response, asked));
-                    if let State::Asked(place, _) = mem::replace(&mut this.state, reply) {
-                        place.leave();
-                    }
+                    this.state = State::Answering(Reply::new(response, asked));
                 }
                 State::Answering(reply) => {
                     match poll_reply(reply, &this.side, cx) {

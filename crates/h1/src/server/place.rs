@@ -17,30 +17,38 @@ thread_local! {
     static SPARE: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// See the module.
-pub(super) struct Place<F>(Box<Pin<Box<Option<F>>>>);
+/// See the module. None only while it is dropped.
+pub(super) struct Place<F: 'static>(Option<Box<Pin<Box<Option<F>>>>>);
 
 impl<F: Future + 'static> Place<F> {
     /// `make` is called last: between it and the place there is to be nothing that could fail, or the compiler makes the future elsewhere.
     pub(super) fn new(make: impl FnOnce() -> F) -> Self {
-        let mut place = Self(spare().unwrap_or_else(|| Box::new(Box::pin(None))));
-        Pin::as_mut(&mut place.0).set(Some(make()));
-        place
+        let mut place = spare().unwrap_or_else(|| Box::new(Box::pin(None)));
+        Pin::as_mut(&mut place).set(Some(make()));
+        Self(Some(place))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match Pin::as_mut(&mut self.0).as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => Poll::Pending,
-        }
+        let future = self
+            .0
+            .as_mut()
+            .and_then(|place| Pin::as_mut(place).as_pin_mut());
+        future.map_or(Poll::Pending, |future| future.poll(cx))
     }
+}
 
-    /// The future is done.
-    pub(super) fn leave(mut self) {
-        Pin::as_mut(&mut self.0).set(None);
-        SPARE.with_borrow_mut(|spare| {
+impl<F: 'static> Drop for Place<F> {
+    /// The future is done, or goes with its connection.
+    fn drop(&mut self) {
+        let Some(mut place) = self.0.take() else {
+            return;
+        };
+        Pin::as_mut(&mut place).set(None);
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
             if spare.len() < KEPT {
-                spare.push(self.0);
+                spare.push(place);
             }
         });
     }
