@@ -272,6 +272,7 @@ impl Body {
         words.map(Portion::Data)
     }
 
+    #[inline]
     fn poll_flowing(
         source: &mut Source,
         watch: &mut Watch,
@@ -334,17 +335,22 @@ impl Body {
             }
             Poll::Pending => {
                 watch.register(cx.waker());
-                match watch.clocks.as_mut().map(|clocks| clocks.poll(cx)) {
-                    None | Some(Poll::Pending) => Poll::Pending,
-                    Some(Poll::Ready(Expired::Comment)) => match watch.account.comment() {
-                        Some(comment) => Poll::Ready(Some(Portion::Data(comment))),
-                        // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
-                        None => Self::poll_flowing(source, watch, cx),
-                    },
-                    Some(Poll::Ready(Expired::Limit(outcome))) => {
-                        Poll::Ready(Self::fail(source, watch, outcome))
+                let clocks = &mut watch.clocks;
+                while let Some(Poll::Ready(expired)) = clocks.as_mut().map(|clocks| clocks.poll(cx))
+                {
+                    match expired {
+                        Expired::Comment => {
+                            if let Some(comment) = watch.account.comment() {
+                                return Poll::Ready(Some(Portion::Data(comment)));
+                            }
+                            // In the middle of an event: nothing may be said here. The clock was set anew; ask it again, for its waker.
+                        }
+                        Expired::Limit(outcome) => {
+                            return Poll::Ready(Self::fail(source, watch, outcome));
+                        }
                     }
                 }
+                Poll::Pending
             }
         }
     }
