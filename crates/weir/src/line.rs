@@ -38,6 +38,7 @@ macro_rules! either {
 
 impl Wire {
     /// Ready when the client has said TLS's own goodbye while an exchange waits on an upstream. Its FIN or RST is the socket's to see.
+    #[inline]
     pub(crate) fn poll_goodbye(&self, downstream: &Downstream, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Tls(session) if downstream.is_waiting() => session.poll_left(cx),

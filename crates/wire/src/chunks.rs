@@ -95,24 +95,9 @@ impl Chunks {
                 State::Size { digits: 0, .. }
                     if let Some((length, size)) = size_line(&bytes[at..]) =>
                 {
-                    at += length;
-                    State::Data(size)
+                    return Ok(self.data(size, bytes, at + length));
                 }
-                State::Data(left) => {
-                    let (here, framing) = (left.min((bytes.len() - at) as u64), at);
-                    let data = usize::try_from(here).expect("no more than the slice");
-                    let (state, behind) = match left - here {
-                        0 if bytes[at + data..].starts_with(b"\r\n") => (State::default(), 2),
-                        0 => (State::DataCr, 0),
-                        left => (State::Data(left), 0),
-                    };
-                    self.state = state;
-                    return Ok(Part {
-                        framing,
-                        data,
-                        behind,
-                    });
-                }
+                State::Data(left) => return Ok(self.data(left, bytes, at)),
                 framing => match self.byte(framing, bytes[at]) {
                     Ok(next) => {
                         at += 1;
@@ -127,6 +112,27 @@ impl Chunks {
             data: 0,
             behind: 0,
         })
+    }
+
+    /// The part that ends with what is here of a chunk, of which so much is left; it begins behind `framing`.
+    fn data(&mut self, left: u64, bytes: &[u8], framing: usize) -> Part {
+        let rest = &bytes[framing..];
+        let here = left.min(rest.len() as u64);
+        let data = usize::try_from(here).expect("no more than the slice");
+        let mut behind = 0;
+        self.state = match left - here {
+            0 if rest[data..].starts_with(b"\r\n") => {
+                behind = 2;
+                State::default()
+            }
+            0 => State::DataCr,
+            left => State::Data(left),
+        };
+        Part {
+            framing,
+            data,
+            behind,
+        }
     }
 
     /// A byte that is no data. Refused at the first wrong one: whoever waits for the line end waits for nothing. No blanks around a size:
