@@ -215,6 +215,10 @@ async fn a_redis_that_may_forget_is_told_of() {
         metrics.value("weir_store_evicting", &[("store", "redis")]),
         1.0
     );
+    weir_testkit::eventually("it to be said", async || {
+        weir.stderr().contains("allkeys-lru").then_some(())
+    })
+    .await;
     assert_eq!(weir.stderr().matches("allkeys-lru").count(), 1);
 }
 
