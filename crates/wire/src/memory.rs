@@ -5,6 +5,8 @@
 //! One head stays remembered while those after it repeat at least half of it: a new date costs a line. What is no such head is learnt in its
 //! place, the second of them, the fourth, the eighth: a connection with one request learns nothing, and one whose heads differ hardly ever.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use memchr::memchr;
@@ -14,7 +16,7 @@ use crate::{
     fields::{Sender, line},
 };
 
-/// The longest lines that are remembered of a head, all together, in bytes: an idle connection holds no more.
+/// The longest lines that are remembered of a head, all together, in bytes. With what was made of them an idle connection holds 7 KiB at most.
 const BYTES: usize = 2 * 1024;
 /// The most of them.
 const LINES: usize = 24;
@@ -28,12 +30,18 @@ pub(crate) struct Memory {
 }
 
 /// A line as it was read.
-#[derive(Debug)]
 pub(crate) struct Line {
     /// With its end.
     pub(crate) bytes: Bytes,
     pub(crate) name: HeaderName,
     pub(crate) value: HeaderValue,
+}
+
+/// Without its value, which may be a credential.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
 }
 
 impl Memory {
@@ -133,6 +141,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_not_shown() {
+        let shown = format!("{:?}", taught());
+        assert!(shown.contains("set-cookie"), "{shown}");
+        assert!(!shown.contains("Set-Cookie: d") && !shown.contains("\"d\""));
     }
 
     #[test]

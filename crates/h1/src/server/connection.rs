@@ -205,6 +205,8 @@ where
                         }
                     }
                     if let Some(switch) = reply.switch.take() {
+                        // What goes on is no HTTP.
+                        this.heads.forget();
                         let taken = lock(&this.side).take();
                         if let Some((io, ahead)) = taken {
                             switch.hand_over(Switched::new(io, ahead));
