@@ -54,7 +54,9 @@ async fn the_rest_of_an_unread_body_is_not_taken_for_a_request() {
     client.send(HALF).await;
     let exchange = up.exchange().await;
     exchange.answer("200 OK", &[], "early").await;
-    assert_eq!(client.answer().await.text(), "early");
+    let answer = client.answer().await;
+    assert_eq!(answer.text(), "early");
+    assert_eq!(answer.header("connection"), Some("close"));
     // Longer than a head may take, shorter than silence may last.
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(100)).await;
