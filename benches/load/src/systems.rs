@@ -344,8 +344,35 @@ fn version(peer: &Peer, program: &Path) -> String {
         |_| String::new(),
         |out| String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned(),
     );
+    version_in(&text).unwrap_or("unknown").to_owned()
+}
+
+/// The first three numbers with points between them: the path of the program may stand before it, with points of its own.
+fn version_in(text: &str) -> Option<&str> {
     text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .find(|word| word.matches('.').count() >= 2)
-        .unwrap_or("unknown")
-        .to_owned()
+        .find(|word| {
+            let mut parts = word.split('.');
+            parts.clone().count() >= 3 && parts.all(|part| !part.is_empty())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_behind_the_programs_path() {
+        for (said, version) in [
+            ("nginx version: nginx/1.22.1\n", Some("1.22.1")),
+            ("HAProxy version 2.6.12-1+deb12u2 2024", Some("2.6.12")),
+            (
+                "a/../../envoy  version: 9e5580/1.40.0/Clean/RELEASE",
+                Some("1.40.0"),
+            ),
+            ("weir 0.1.0", Some("0.1.0")),
+            ("1..2 .. 3.4", None),
+        ] {
+            assert_eq!(version_in(said), version, "{said}");
+        }
+    }
 }
