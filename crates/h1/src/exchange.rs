@@ -86,16 +86,21 @@ impl<S, B> Exchange<S, B> {
     /// The connection, where only what the server says next can bring more of the body: all of the request was sent, and all that was read of
     /// the answer handed on.
     pub fn awaits(&mut self) -> Option<&S> {
-        let Connection { io, answers } = &mut self.connection;
-        let awaits = self.body.is_drained() && !self.upload.is_under_way();
-        if awaits && !self.body.is_sized() {
-            // It may be a stream, and a silent one holds no more than it must.
-            answers.forget();
+        if !self.body.is_drained() || self.upload.is_under_way() {
+            return None;
         }
-        awaits.then_some(io)
+        self.waits();
+        Some(&self.connection.io)
     }
 
-    /// The answer's body, where all of it came with its head: there are no frames then.
+    /// More of the answer's body is waited for. It may be a stream, and a silent one holds no more than it must.
+    fn waits(&mut self) {
+        if !self.body.is_sized() {
+            self.connection.answers.forget();
+        }
+    }
+
+    /// The answer's body, where all of it came with its head: there are no portions then.
     pub fn whole(&mut self) -> Option<Bytes> {
         self.body.whole()
     }
@@ -145,7 +150,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Portion, Fault<B::Error>>>> {
-        let Connection { io, answers } = &mut self.connection;
+        let io = &mut self.connection.io;
         loop {
             if let Some(portion) = self.body.next() {
                 return Poll::Ready(Some(portion.map_err(Fault::Answer)));
@@ -160,9 +165,7 @@ where
             let Poll::Ready(read) = lent::poll_read(io, cx, most, |piece| {
                 (piece.len() == most, body.fill(piece))
             }) else {
-                if !body.is_sized() {
-                    answers.forget();
-                }
+                self.waits();
                 return Poll::Pending;
             };
             if matches!(read, Ok((true, _))) {

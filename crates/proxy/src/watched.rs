@@ -284,11 +284,12 @@ impl Body {
         // A stream's event is followed by this second poll, which nearly always finds nothing and only leaves the waker: with the clocks and
         // the seat below, and here with the socket.
         let waits = std::mem::take(&mut watch.drained) && source.poll_awaited(cx).is_pending();
-        match if waits {
+        let polled = if waits {
             Poll::Pending
         } else {
             source.poll(cx)
-        } {
+        };
+        match polled {
             Poll::Ready(Some(Ok(portion))) => {
                 let mut over = matches!(portion, Portion::Trailers(_)) || source.is_end();
                 let mut at = None;

@@ -75,14 +75,9 @@ impl<'g> Forward<'_, 'g> {
         let (mut withheld, mut added) = (Withheld::default(), Vec::new());
         self.headers(gateway, head, ledger, &mut withheld, &mut added);
         let host = self.upstream.settings().host.as_ref();
-        let told;
-        let caller: &[_] = match self.caller.user {
-            None => &[],
-            Some(_) => {
-                told = identity::headers(self.caller);
-                &told
-            }
-        };
+        // Of nobody there is nothing to say.
+        let named = self.caller.user.is_some();
+        let caller = named.then(|| identity::headers(self.caller));
         let outbound = Outbound {
             headers: &head.headers,
             host: host.map_or(asked.as_bytes(), HeaderValue::as_bytes),
@@ -90,7 +85,7 @@ impl<'g> Forward<'_, 'g> {
             sender: self.sender,
             via: gateway.plan.via.then_some(head.version),
             withheld: &withheld.names,
-            caller,
+            caller: caller.as_ref().map_or(&[], |caller| &caller[..]),
             added: &added,
             upgrade: self.upgrade.is_some(),
             traceparent: ledger.traceparent(),

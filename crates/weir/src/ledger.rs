@@ -284,10 +284,8 @@ impl Ledger {
                 headers.append(name, value);
             }
         }
-        if !facts.told.is_empty() {
-            for (name, value) in facts.told.drain(..) {
-                headers.append(name, value);
-            }
+        for (name, value) in facts.told.drain(..) {
+            headers.append(name, value);
         }
         let hsts = header::STRICT_TRANSPORT_SECURITY;
         if !facts.https && headers.keys().any(|name| *name == hsts) {
